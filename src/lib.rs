@@ -1,1 +1,20 @@
-//! greyhound
+//! greyhound makes kernel GRE tunnels and keeps them as declared. Packets never pass through it.
+//!
+//! One flow: a declaration and leases give what is *desired*; the kernel says what is *observed*;
+//! `plan` turns the difference into ordered steps; `netlink` does them and reads back.
+//!
+//! | room | what happens there |
+//! |---|---|
+//! | [`model`] | the words as types that are valid once built (pure) |
+//! | [`config`] | TOML text into a checked configuration; errors point at the line (pure) |
+//! | [`alloc`] | which address is next, or why there is none (pure) |
+//! | [`plan`] | desired and observed into ordered steps, and a plan into text (pure) |
+//! | [`netlink`] | the only room that speaks netlink |
+//! | [`inventory`] | the store of claims and leases |
+
+pub mod alloc;
+pub mod config;
+pub mod inventory;
+pub mod model;
+pub mod netlink;
+pub mod plan;

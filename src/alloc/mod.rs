@@ -1,0 +1,1 @@
+//! Reserved ranges, pools, tiers, quotas: which address is next, or Exhausted. Pure.

@@ -1,0 +1,1 @@
+//! TOML text -> Config; errors point at the line. Pure.

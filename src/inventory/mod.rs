@@ -1,0 +1,1 @@
+//! The store: claims and leases of this host, in SQLite.

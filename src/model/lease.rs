@@ -1,0 +1,31 @@
+//! Leases: an address or prefix taken from a pool by a holder.
+
+use ipnetwork::Ipv4Network;
+use serde::Serialize;
+
+use super::{HolderName, PoolName};
+
+/// Seconds since 1970-01-01T00:00:00Z.
+pub type Timestamp = u64;
+
+/// A lease. It knows nothing of tunnel types, tenants or VRFs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Lease {
+    /// What was taken: a /32 for a single address. Never overlaps another lease.
+    pub prefix: Ipv4Network,
+    pub pool: PoolName,
+    pub holder: HolderName,
+    pub state: LeaseState,
+    /// When it came into this state.
+    pub since: Timestamp,
+}
+
+/// Where a lease is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LeaseState {
+    /// Its holder may use it.
+    Active,
+    /// Given back; nobody but its last holder gets it before it has rested.
+    Resting,
+}

@@ -1,0 +1,29 @@
+//! The words of greyhound as types that are valid once built. Pure: no I/O, no clock.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | [`name`] | names of tunnels, links, pools and holders |
+//! | [`marks`] | the numbers and labels by which greyhound knows its own objects |
+//! | [`gre`] | a GRE link's parameters: the tuple, TTL, TOS, flags, overhead |
+//! | [`kernel`] | kernel objects: links, addresses, routes, rules, paths |
+//! | [`tunnel`] | a tunnel as declared |
+//! | [`pool`] | ranges, pools, purposes, tiers |
+//! | [`lease`] | leases and the holders that have them |
+//! | [`state`] | desired, observed and owned: what `plan` stands on |
+
+pub mod gre;
+pub mod kernel;
+pub mod lease;
+pub mod marks;
+pub mod name;
+pub mod pool;
+pub mod state;
+pub mod tunnel;
+
+pub use gre::{Gre, Tos, Ttl, Tuple};
+pub use kernel::{Address, Link, LinkKind, Path, Route, RouteKind, Rule, Scope};
+pub use lease::{Lease, LeaseState, Timestamp};
+pub use name::{HolderName, InvalidName, LinkName, PoolName, TunnelName};
+pub use pool::{AddressRange, Pool, Purpose, Tier};
+pub use state::{Claim, Desired, DesiredLink, DesiredTunnel, Observed, Owned};
+pub use tunnel::{Kind, Local, Tunnel};

@@ -1,0 +1,101 @@
+//! A tunnel as declared.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+
+use ipnetwork::Ipv4Network;
+use serde::Serialize;
+
+use super::{LinkName, PoolName, Tos, Ttl, TunnelName};
+
+/// What a tunnel carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Unicast,
+    /// Its link has the multicast flag, and routes of its groups lead into it.
+    Multicast,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Unicast => "unicast",
+            Self::Multicast => "multicast",
+        })
+    }
+}
+
+/// Where a tunnel's local address comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Local {
+    /// Leased: from the named pool, else from the termination pools in their order.
+    Auto { pool: Option<PoolName> },
+    /// Of this pool's ranges: leased by its number.
+    Leased { pool: PoolName, address: Ipv4Addr },
+    /// An address that somebody else put on this host. Used as it is found, never leased.
+    Host(Ipv4Addr),
+}
+
+/// A tunnel as declared, every default filled in that does not depend on the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Tunnel {
+    pub name: TunnelName,
+    pub kind: Kind,
+    pub local: Local,
+    /// Candidates in the order of the declaration, never empty, each one once.
+    pub remotes: Vec<Ipv4Addr>,
+    /// Our address inside the tunnel, with the prefix that it shares with the peer (/30 or /31).
+    pub overlay: Ipv4Network,
+    /// Prefixes routed into the tunnel; host bits cleared, sorted, each one once.
+    pub routes: Vec<Ipv4Network>,
+    /// Multicast groups routed into the tunnel, as prefixes in 224.0.0.0/4; sorted, each one once.
+    pub groups: Vec<Ipv4Network>,
+    pub ttl: Ttl,
+    pub tos: Tos,
+    pub key: Option<u32>,
+    /// Bytes; `None`: what the path to the remote carries, less the overhead.
+    pub mtu: Option<u32>,
+    pub pmtudisc: bool,
+    pub ignore_df: bool,
+    /// The VRF link that the inside of the tunnel is in. It must exist; greyhound makes none.
+    pub vrf: Option<LinkName>,
+    /// Metric of the routes; 0 is the kernel's own default.
+    pub metric: u32,
+    /// A /32 of global scope on the tunnel, preferred source of its routes.
+    pub client: Option<Ipv4Addr>,
+    /// A disabled tunnel is not in the kernel; its lease is kept.
+    pub enable: bool,
+}
+
+impl Tunnel {
+    /// The peer's address inside the tunnel: the other host of the overlay prefix.
+    pub fn peer(&self) -> Ipv4Addr {
+        peer_of(self.overlay)
+    }
+}
+
+/// The other address of a /31 (RFC 3021), or the other host of a /30.
+pub fn peer_of(overlay: Ipv4Network) -> Ipv4Addr {
+    let ours = u32::from(overlay.ip());
+    let flipped = if overlay.prefix() == 31 { ours ^ 1 } else { ours ^ 3 };
+    Ipv4Addr::from(flipped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_peer_is_the_other_host() {
+        for (ours, peer) in [
+            ("169.254.10.0/31", "169.254.10.1"),
+            ("169.254.10.1/31", "169.254.10.0"),
+            ("10.0.0.1/30", "10.0.0.2"),
+            ("10.0.0.2/30", "10.0.0.1"),
+        ] {
+            assert_eq!(peer_of(ours.parse().unwrap()), peer.parse::<Ipv4Addr>().unwrap());
+        }
+    }
+}
