@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// `GRE_CSUM` in host order of the 16-bit flags field (linux/if_tunnel.h).
 pub const GRE_CSUM: u16 = 0x8000;
@@ -19,7 +19,7 @@ const FIELD: u32 = 4;
 
 /// What tells one GRE link of a network namespace from another, its name aside.
 /// The kernel refuses a second link with the same one (`ip_tunnel_find`, net/ipv4/ip_tunnel.c).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Tuple {
     pub local: Ipv4Addr,
     pub remote: Ipv4Addr,
@@ -35,7 +35,7 @@ impl fmt::Display for Tuple {
 }
 
 /// The outer header's TTL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ttl {
     /// Taken from the inner packet. The kernel writes it as 0.
@@ -68,7 +68,7 @@ impl fmt::Display for Ttl {
 }
 
 /// The outer header's TOS octet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tos {
     /// Taken from the inner packet. The kernel writes it as 1, the octet's unused bit.
@@ -101,7 +101,7 @@ impl fmt::Display for Tos {
 }
 
 /// The parameters of a GRE link, as declared or as the kernel reports them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gre {
     /// `0.0.0.0` is "any".
     pub local: Ipv4Addr,

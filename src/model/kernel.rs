@@ -6,12 +6,12 @@ use std::fmt;
 use std::net::Ipv4Addr;
 
 use ipnetwork::Ipv4Network;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Gre, LinkName};
 
 /// A link as the kernel reports it, folded to what greyhound looks at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     pub index: u32,
     pub name: String,
@@ -30,7 +30,7 @@ pub struct Link {
 }
 
 /// What greyhound tells apart; every other kind keeps the kernel's word for it ("" for none).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LinkKind {
     Gre(Gre),
@@ -53,7 +53,7 @@ impl Link {
 }
 
 /// The scope of an address or a route (`rt_scope_t`, linux/rtnetlink.h).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     Global,
@@ -94,7 +94,7 @@ impl fmt::Display for Scope {
 }
 
 /// An IPv4 address on a link. The kernel tells two of one link apart by address and prefix length.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Address<L = u32> {
     pub link: L,
     /// With host bits: the address itself and its prefix length.
@@ -107,7 +107,7 @@ pub struct Address<L = u32> {
 }
 
 /// What a route does with a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RouteKind {
     Unicast,
@@ -116,7 +116,7 @@ pub enum RouteKind {
 }
 
 /// An IPv4 route. The kernel's FIB tells two of one table apart by destination, TOS and metric.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Route<L = u32> {
     pub table: u32,
     /// Without host bits.
@@ -134,7 +134,7 @@ pub struct Route<L = u32> {
 }
 
 /// A routing rule that sends packets to a table, folded to the selectors that greyhound uses.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Rule {
     pub priority: u32,
     /// Mark and mask.
@@ -147,7 +147,7 @@ pub struct Rule {
 }
 
 /// How the underlay would carry a packet to a destination, as the kernel's route lookup answers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Path {
     /// Ifindex of the link it leaves by.
     pub link: u32,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use ipnetwork::Ipv4Network;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Address, Gre, Link, LinkName, Path, Route, Rule, TunnelName, Tuple};
 
@@ -28,7 +28,7 @@ pub struct DesiredTunnel {
 }
 
 /// A GRE link as greyhound wants it. Always up, always in our group.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DesiredLink {
     pub name: LinkName,
     pub gre: Gre,
@@ -39,7 +39,8 @@ pub struct DesiredLink {
 }
 
 /// What the kernel says is, folded to what greyhound looks at.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Observed {
     /// By ifindex.
     pub links: BTreeMap<u32, Link>,
@@ -58,7 +59,8 @@ impl Observed {
 }
 
 /// What the store says is ours. Written before the kernel is touched.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Owned {
     pub claims: BTreeMap<TunnelName, Claim>,
     /// Addresses that we put, or are about to put, on the loopback link.
@@ -66,7 +68,7 @@ pub struct Owned {
 }
 
 /// A claim: this link, with one of these tuples, is ours, and so are these addresses on it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     /// The tuple in force, and during a change the one before it as well.
     pub tuples: BTreeSet<Tuple>,

@@ -1,0 +1,166 @@
+//! Declared tunnels, their local addresses and what the host looks like, turned into what should be.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use ipnetwork::Ipv4Network;
+
+use crate::model::{
+    Address, Desired, DesiredLink, DesiredTunnel, Gre, Kind, LinkKind, LinkName, Local, Observed, Route,
+    RouteKind, Rule, Scope, Tunnel, TunnelName, Tuple, gre, marks,
+};
+
+/// The MTU assumed where no path to the remote is known yet: Ethernet's (RFC 894).
+const UNKNOWN_PATH_MTU: u32 = 1500;
+/// The least MTU of an IPv4 link (RFC 791, 3.1; `ip_tunnel_change_mtu` refuses less).
+const LEAST_MTU: u32 = 68;
+
+/// What is declared, with the local address of each tunnel, or why it has none.
+pub struct Declared<'a> {
+    pub tunnels: &'a BTreeMap<TunnelName, Tunnel>,
+    pub locals: &'a BTreeMap<TunnelName, Result<Ipv4Addr, String>>,
+    /// The link that leased addresses are put on.
+    pub loopback: &'a LinkName,
+}
+
+/// What should be in the kernel. A tunnel that cannot be worked out on this host now is held.
+pub fn desire(declared: &Declared<'_>, observed: &Observed) -> Desired {
+    let mut desired = Desired::default();
+    let enabled = declared.tunnels.values().filter(|tunnel| tunnel.enable);
+    for tunnel in enabled.clone() {
+        let local = local(declared, tunnel, observed);
+        if let (Ok(address), false) = (&local, matches!(tunnel.local, Local::Host(_))) {
+            desired.loopback.insert(loopback_address(declared.loopback, *address));
+        }
+        match local.and_then(|local| desire_tunnel(tunnel, local, observed)) {
+            Ok(made) => {
+                desired.tunnels.insert(tunnel.name.clone(), made);
+            }
+            Err(reason) => {
+                desired.held.insert(tunnel.name.clone(), reason);
+            }
+        }
+    }
+    desired.rules = rules(enabled);
+    desired
+}
+
+fn local(declared: &Declared<'_>, tunnel: &Tunnel, observed: &Observed) -> Result<Ipv4Addr, String> {
+    let local = declared.locals.get(&tunnel.name).cloned();
+    let local = local.unwrap_or_else(|| Err("it has no local address yet".to_owned()))?;
+    match tunnel.local {
+        Local::Auto { .. } | Local::Leased { .. } if observed.link(declared.loopback.as_str()).is_none() => {
+            let link = declared.loopback;
+            Err(format!("there is no link {link} to put {local} on: make it, or set another loopback"))
+        }
+        Local::Host(_) if !observed.addresses.iter().any(|address| address.address.ip() == local) => {
+            Err(format!("no link of this host has {local}: add the address, or set local = \"auto\""))
+        }
+        Local::Auto { .. } | Local::Leased { .. } | Local::Host(_) => Ok(local),
+    }
+}
+
+fn loopback_address(link: &LinkName, address: Ipv4Addr) -> Address<LinkName> {
+    Address {
+        link: link.clone(),
+        address: host(address),
+        scope: Scope::Global,
+        label: marks::label(link.as_str()).unwrap_or_else(|| link.to_string()),
+        protocol: marks::ADDRESS_PROTOCOL,
+    }
+}
+
+fn desire_tunnel(tunnel: &Tunnel, local: Ipv4Addr, observed: &Observed) -> Result<DesiredTunnel, String> {
+    let remote = *tunnel.remotes.first().ok_or("it has no remote")?;
+    let table = table(tunnel, observed)?;
+    let parameters = Gre {
+        ttl: tunnel.ttl,
+        tos: tunnel.tos,
+        pmtudisc: tunnel.pmtudisc,
+        ignore_df: tunnel.ignore_df,
+        ..Gre::new(Tuple { local, remote, key: tunnel.key })
+    };
+    let name = tunnel.name.link();
+    let link = DesiredLink {
+        mtu: mtu(tunnel, remote, observed),
+        gre: parameters,
+        multicast: tunnel.kind == Kind::Multicast,
+        vrf: tunnel.vrf.clone(),
+        name: name.clone(),
+    };
+    Ok(DesiredTunnel { link, addresses: addresses(tunnel, &name), routes: routes(tunnel, &name, table) })
+}
+
+fn table(tunnel: &Tunnel, observed: &Observed) -> Result<u32, String> {
+    let Some(vrf) = &tunnel.vrf else { return Ok(marks::TABLE) };
+    match observed.link(vrf.as_str()).map(|link| &link.kind) {
+        Some(LinkKind::Vrf { table }) => Ok(*table),
+        Some(_) => Err(format!("{vrf} is not a VRF: give the name of one, or leave vrf out")),
+        None => Err(format!("there is no VRF {vrf}: make it first (ip link add {vrf} type vrf table N)")),
+    }
+}
+
+/// As declared, else what the path carries. Without a path, what the link has already stays.
+fn mtu(tunnel: &Tunnel, remote: Ipv4Addr, observed: &Observed) -> u32 {
+    let carried = |path_mtu: u32| path_mtu.saturating_sub(gre::overhead(tunnel.key)).max(LEAST_MTU);
+    let path = observed.paths.get(&remote).map(|path| carried(path.mtu));
+    let present = || observed.link(tunnel.name.link().as_str()).map(|link| link.mtu);
+    tunnel.mtu.or(path).or_else(present).unwrap_or_else(|| carried(UNKNOWN_PATH_MTU))
+}
+
+fn addresses(tunnel: &Tunnel, link: &LinkName) -> BTreeSet<Address<LinkName>> {
+    let address = |address, scope| Address {
+        link: link.clone(),
+        address,
+        scope,
+        label: link.to_string(),
+        protocol: marks::ADDRESS_PROTOCOL,
+    };
+    let overlay = address(tunnel.overlay, Scope::Link);
+    let client = tunnel.client.map(|client| address(host(client), Scope::Global));
+    std::iter::once(overlay).chain(client).collect()
+}
+
+fn routes(tunnel: &Tunnel, link: &LinkName, table: u32) -> BTreeSet<Route<LinkName>> {
+    let route = |destination: &Ipv4Network| Route {
+        table,
+        destination: *destination,
+        metric: tunnel.metric,
+        tos: 0,
+        link: Some(link.clone()),
+        gateway: None,
+        prefsrc: tunnel.client,
+        protocol: marks::ROUTE_PROTOCOL,
+        scope: Scope::Link,
+        kind: RouteKind::Unicast,
+    };
+    tunnel.routes.iter().chain(&tunnel.groups).map(route).collect()
+}
+
+/// Marked packets go by main; then our table. Our own default route comes after main's other routes,
+/// so that a default into a tunnel does not swallow the networks this host is on.
+fn rules<'a>(mut tunnels: impl Iterator<Item = &'a Tunnel> + Clone) -> BTreeSet<Rule> {
+    let default = |tunnel: &Tunnel| tunnel.vrf.is_none() && tunnel.routes.iter().any(|r| r.prefix() == 0);
+    let rule = |priority, fwmark, table, suppress_prefixlength| Rule {
+        priority,
+        fwmark,
+        table,
+        suppress_prefixlength,
+        protocol: marks::ROUTE_PROTOCOL,
+        exotic: false,
+    };
+    let mut rules = BTreeSet::new();
+    if tunnels.clone().next().is_some() {
+        rules.insert(rule(marks::RULE_UNDERLAY, Some((marks::FWMARK, u32::MAX)), marks::TABLE_MAIN, None));
+        rules.insert(rule(marks::RULE_ROUTES, None, marks::TABLE, Some(0)));
+    }
+    if tunnels.any(default) {
+        rules.insert(rule(marks::RULE_MAIN, None, marks::TABLE_MAIN, Some(0)));
+        rules.insert(rule(marks::RULE_DEFAULT, None, marks::TABLE, None));
+    }
+    rules
+}
+
+fn host(address: Ipv4Addr) -> Ipv4Network {
+    Ipv4Network::from(address)
+}
