@@ -53,6 +53,7 @@ impl Ttl {
         }
     }
 
+    /// Of `IFLA_GRE_TTL`, where 0 is "inherit".
     pub fn from_wire(ttl: u8) -> Self {
         if ttl == 0 { Self::Inherit } else { Self::Fixed(ttl) }
     }
@@ -86,6 +87,7 @@ impl Tos {
         }
     }
 
+    /// Of `IFLA_GRE_TOS`, where bit 0 is "inherit".
     pub fn from_wire(tos: u8) -> Self {
         if tos & 1 == 1 { Self::Inherit } else { Self::Fixed(tos) }
     }
@@ -143,6 +145,7 @@ impl Gre {
         }
     }
 
+    /// What the kernel tells GRE links apart by.
     pub fn tuple(&self) -> Tuple {
         Tuple { local: self.local, remote: self.remote, key: self.ikey }
     }

@@ -63,6 +63,7 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// As in `ifa_scope` and `rtm_scope`.
     pub fn wire(self) -> u8 {
         match self {
             Self::Global => 0,
@@ -72,6 +73,7 @@ impl Scope {
         }
     }
 
+    /// Of `ifa_scope` or `rtm_scope`.
     pub fn from_wire(scope: u8) -> Self {
         match scope {
             0 => Self::Global,
@@ -137,6 +139,8 @@ pub struct Route<L = u32> {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Rule {
     pub priority: u32,
+    /// It holds for the packets that its selector does not match (`FIB_RULE_INVERT`).
+    pub invert: bool,
     /// Mark and mask.
     pub fwmark: Option<(u32, u32)>,
     pub table: u32,
@@ -156,6 +160,20 @@ pub struct Path {
     pub source: Option<Ipv4Addr>,
     /// Bytes: the route's own MTU where it has one, else the link's.
     pub mtu: u32,
+    /// The link drops what comes in by it from a source that packets would not leave to by it: `rp_filter` 1.
+    #[serde(default)]
+    pub strict_rp: bool,
+}
+
+/// What a link has carried since it was made (`struct rtnl_link_stats64`, linux/if_link.h).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    pub rx_packets: u64,
+    pub tx_packets: u64,
+    pub rx_bytes: u64,
+    pub tx_bytes: u64,
+    pub rx_errors: u64,
+    pub tx_errors: u64,
 }
 
 impl Address<u32> {

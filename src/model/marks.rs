@@ -33,11 +33,11 @@ pub const FWMARK: u32 = 0x47;
 
 /// Priority of the rule that sends marked packets to the main table.
 pub const RULE_UNDERLAY: u32 = 4700;
-/// Priority of the rule that looks up our table, its default route left out.
+/// Priority of the rule by which packets without the mark look up our table, its default route left out.
 pub const RULE_ROUTES: u32 = 4701;
 /// Priority of the rule that lets main's routes, but not its default, come before our default route.
 pub const RULE_MAIN: u32 = 4702;
-/// Priority of the rule that looks up our table, its default route included.
+/// Priority of the rule by which packets without the mark look up our table, its default route included.
 pub const RULE_DEFAULT: u32 = 4703;
 
 /// `RT_TABLE_MAIN` (linux/rtnetlink.h).

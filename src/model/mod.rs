@@ -9,8 +9,10 @@
 //! | [`tunnel`] | a tunnel as declared |
 //! | [`pool`] | ranges, pools, purposes, tiers |
 //! | [`lease`] | leases and the holders that have them |
+//! | [`event`] | something that happened |
 //! | [`state`] | desired, observed and owned: what `plan` stands on |
 
+pub mod event;
 pub mod gre;
 pub mod kernel;
 pub mod lease;
@@ -20,8 +22,9 @@ pub mod pool;
 pub mod state;
 pub mod tunnel;
 
+pub use event::{Event, EventKind};
 pub use gre::{Gre, Tos, Ttl, Tuple};
-pub use kernel::{Address, Link, LinkKind, Path, Route, RouteKind, Rule, Scope};
+pub use kernel::{Address, Counters, Link, LinkKind, Path, Route, RouteKind, Rule, Scope};
 pub use lease::{Lease, LeaseState, Timestamp};
 pub use name::{HolderName, InvalidName, LinkName, PoolName, TunnelName};
 pub use pool::{AddressRange, Pool, Purpose, Tier};

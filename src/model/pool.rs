@@ -90,10 +90,12 @@ impl AddressRange {
         Ok(Self { first, last })
     }
 
+    /// The lowest address of it.
     pub fn first(&self) -> Ipv4Addr {
         self.first
     }
 
+    /// The highest address of it, which belongs to it.
     pub fn last(&self) -> Ipv4Addr {
         self.last
     }
@@ -103,10 +105,12 @@ impl AddressRange {
         u64::from(u32::from(self.last)) - u64::from(u32::from(self.first)) + 1
     }
 
+    /// Is the address one of it? Both ends are.
     pub fn contains(&self, address: Ipv4Addr) -> bool {
         self.first <= address && address <= self.last
     }
 
+    /// Have both an address in common?
     pub fn overlaps(&self, other: &Self) -> bool {
         self.first <= other.last && other.first <= self.last
     }
@@ -139,6 +143,9 @@ impl FromStr for AddressRange {
 
 impl fmt::Display for AddressRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.first == self.last {
+            return write!(f, "{}", self.first);
+        }
         write!(f, "{}-{}", self.first, self.last)
     }
 }

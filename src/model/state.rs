@@ -45,7 +45,8 @@ pub struct Observed {
     /// By ifindex.
     pub links: BTreeMap<u32, Link>,
     pub addresses: BTreeSet<Address>,
-    /// Those with our protocol number, whatever their table, and all of our table.
+    /// Those with our protocol number, whatever their table, and all of our table. What others have in the table of a
+    /// VRF may be a million routes, and is not looked at: who is in the way there is found out when ours is refused.
     pub routes: BTreeSet<Route>,
     pub rules: BTreeSet<Rule>,
     /// The underlay's answer for each remote that was asked about; absent: no route to it.
@@ -53,6 +54,7 @@ pub struct Observed {
 }
 
 impl Observed {
+    /// The link of that name; names are unique in a network namespace.
     pub fn link(&self, name: &str) -> Option<&Link> {
         self.links.values().find(|link| link.name == name)
     }
@@ -68,7 +70,7 @@ pub struct Owned {
 }
 
 /// A claim: this link, with one of these tuples, is ours, and so are these addresses on it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     /// The tuple in force, and during a change the one before it as well.
     pub tuples: BTreeSet<Tuple>,

@@ -82,28 +82,44 @@ fn on_loopback(
     steps: &mut AddressSteps,
 ) {
     let refused = refused_locals(desired, links);
-    let wanted = desired.loopback.iter().filter(|want| !refused.contains(&want.address.ip()));
+    let wanted = || desired.loopback.iter().filter(|want| !refused.contains(&want.address.ip()));
     let planned = |step| PlannedStep { tunnel: None, step };
-    for want in wanted {
-        match observed.addresses.iter().find(|address| address.address.ip() == want.address.ip()) {
-            None => steps.loopback_add.push(planned(Step::AddAddress(want.clone()))),
+    for want in wanted() {
+        match holder(want, observed) {
             Some(holder) if !is_labelled(holder) => steps.notes.push(foreign_address(holder, observed)),
-            Some(_) => {}
+            Some(holder) if is_on(holder, &want.link, observed) => {}
+            // On two links for a moment: the tunnels that are bound to it never lack it.
+            Some(_) | None => steps.loopback_add.push(planned(Step::AddAddress(want.clone()))),
         }
     }
     let staying: BTreeSet<Ipv4Addr> = links.staying(owners).filter_map(|l| Some(l.gre()?.local)).collect();
-    let needed =
-        |ip: &Ipv4Addr| staying.contains(ip) || desired.loopback.iter().any(|want| want.address.ip() == *ip);
-    for address in observed.addresses.iter().filter(|address| is_labelled(address)) {
-        let ip = address.address.ip();
-        if !owned.loopback.contains(&ip) {
-            if !needed(&ip) {
-                steps.orphans.push(address.clone());
+    let needed = |address: &Address| {
+        let same = |want: &&Address<LinkName>| want.address.ip() == address.address.ip();
+        match wanted().find(same) {
+            Some(want) => is_on(address, &want.link, observed),
+            None => {
+                staying.contains(&address.address.ip()) || desired.loopback.iter().any(|want| same(&want))
             }
-        } else if !needed(&ip) {
+        }
+    };
+    for address in observed.addresses.iter().filter(|address| is_labelled(address) && !needed(address)) {
+        if owned.loopback.contains(&address.address.ip()) {
             steps.loopback_delete.push(planned(Step::DeleteAddress(address.clone())));
+        } else {
+            steps.orphans.push(address.clone());
         }
     }
+}
+
+/// Who has the address already: on the wanted link, else where ever.
+fn holder<'a>(want: &Address<LinkName>, observed: &'a Observed) -> Option<&'a Address> {
+    let holders = || observed.addresses.iter().filter(|address| address.address.ip() == want.address.ip());
+    let there = holders().find(|address| is_on(address, &want.link, observed));
+    there.or_else(|| holders().find(|address| !is_labelled(address))).or_else(|| holders().next())
+}
+
+fn is_on(address: &Address, link: &LinkName, observed: &Observed) -> bool {
+    observed.links.get(&address.link).is_some_and(|there| there.name == link.as_str())
 }
 
 /// Local addresses of tunnels that were refused and that no other tunnel uses: nothing half-made.

@@ -14,6 +14,11 @@ use crate::model::{
 const UNKNOWN_PATH_MTU: u32 = 1500;
 /// The least MTU of an IPv4 link (RFC 791, 3.1; `ip_tunnel_change_mtu` refuses less).
 const LEAST_MTU: u32 = 68;
+/// The largest packet that a GRE link makes, its own headers included (`IP_MAX_MTU`, include/net/ip.h). `lo` has more.
+const LARGEST_PACKET: u32 = 0xffff;
+
+/// The kernel's own loopback link, of which each network namespace has one. It has no kind.
+const LOOPBACK: &str = "lo";
 
 /// What is declared, with the local address of each tunnel, or why it has none.
 pub struct Declared<'a> {
@@ -49,14 +54,31 @@ fn local(declared: &Declared<'_>, tunnel: &Tunnel, observed: &Observed) -> Resul
     let local = declared.locals.get(&tunnel.name).cloned();
     let local = local.unwrap_or_else(|| Err("it has no local address yet".to_owned()))?;
     match tunnel.local {
-        Local::Auto { .. } | Local::Leased { .. } if observed.link(declared.loopback.as_str()).is_none() => {
-            let link = declared.loopback;
-            Err(format!("there is no link {link} to put {local} on: make it, or set another loopback"))
-        }
+        Local::Auto { .. } | Local::Leased { .. } => fits(declared.loopback, local, observed).map(|()| local),
         Local::Host(_) if !observed.addresses.iter().any(|address| address.address.ip() == local) => {
             Err(format!("no link of this host has {local}: add the address, or set local = \"auto\""))
         }
-        Local::Auto { .. } | Local::Leased { .. } | Local::Host(_) => Ok(local),
+        Local::Host(_) => Ok(local),
+    }
+}
+
+/// No cable takes the addresses of these links with it, and they have no neighbours to ask for them.
+fn fits(loopback: &LinkName, local: Ipv4Addr, observed: &Observed) -> Result<(), String> {
+    let Some(link) = observed.link(loopback.as_str()) else {
+        let hint = "make it, or set another loopback";
+        return Err(format!("there is no link {loopback} to put {local} on: {hint}"));
+    };
+    let kind = match &link.kind {
+        LinkKind::Other(kind) => kind.as_str(),
+        LinkKind::Vrf { .. } => "vrf",
+        LinkKind::Gre(_) => "gre",
+        LinkKind::Gretap(_) => "gretap",
+    };
+    match kind {
+        "dummy" => Ok(()),
+        "" if link.name == LOOPBACK => Ok(()),
+        "" => Err(format!("{loopback} is no loopback link: set loopback to lo or a dummy link")),
+        kind => Err(format!("{loopback} is a {kind}: set loopback to lo or a dummy link")),
     }
 }
 
@@ -72,6 +94,9 @@ fn loopback_address(link: &LinkName, address: Ipv4Addr) -> Address<LinkName> {
 
 fn desire_tunnel(tunnel: &Tunnel, local: Ipv4Addr, observed: &Observed) -> Result<DesiredTunnel, String> {
     let remote = *tunnel.remotes.first().ok_or("it has no remote")?;
+    if observed.addresses.iter().any(|address| address.address.ip() == remote) {
+        return Err(format!("{remote} is this host's own address: set the remote to the other host's"));
+    }
     let table = table(tunnel, observed)?;
     let parameters = Gre {
         ttl: tunnel.ttl,
@@ -100,10 +125,13 @@ fn table(tunnel: &Tunnel, observed: &Observed) -> Result<u32, String> {
     }
 }
 
-/// As declared, else what the path carries. Without a path, what the link has already stays.
+/// As declared, else what the path carries. Without a path, what the link has already stays; a path through a tunnel
+/// of ours is none, or each turn would take its overhead off once more.
 fn mtu(tunnel: &Tunnel, remote: Ipv4Addr, observed: &Observed) -> u32 {
-    let carried = |path_mtu: u32| path_mtu.saturating_sub(gre::overhead(tunnel.key)).max(LEAST_MTU);
-    let path = observed.paths.get(&remote).map(|path| carried(path.mtu));
+    let overhead = gre::overhead(tunnel.key);
+    let carried = |path_mtu: u32| path_mtu.min(LARGEST_PACKET).saturating_sub(overhead).max(LEAST_MTU);
+    let ours = |index| observed.links.get(&index).is_some_and(|link| link.group == marks::LINK_GROUP);
+    let path = observed.paths.get(&remote).filter(|path| !ours(path.link)).map(|path| carried(path.mtu));
     let present = || observed.link(tunnel.name.link().as_str()).map(|link| link.mtu);
     tunnel.mtu.or(path).or_else(present).unwrap_or_else(|| carried(UNKNOWN_PATH_MTU))
 }
@@ -137,26 +165,29 @@ fn routes(tunnel: &Tunnel, link: &LinkName, table: u32) -> BTreeSet<Route<LinkNa
     tunnel.routes.iter().chain(&tunnel.groups).map(route).collect()
 }
 
-/// Marked packets go by main; then our table. Our own default route comes after main's other routes,
-/// so that a default into a tunnel does not swallow the networks this host is on.
+/// Marked packets go by main, and never by our table, also where main has no route for them; all others by our table.
+/// Our own default route comes after main's other routes, so that a default into a tunnel does not swallow the
+/// networks this host is on.
 fn rules<'a>(mut tunnels: impl Iterator<Item = &'a Tunnel> + Clone) -> BTreeSet<Rule> {
     let default = |tunnel: &Tunnel| tunnel.vrf.is_none() && tunnel.routes.iter().any(|r| r.prefix() == 0);
-    let rule = |priority, fwmark, table, suppress_prefixlength| Rule {
+    let rule = |priority, invert, fwmark, table, suppress_prefixlength| Rule {
         priority,
+        invert,
         fwmark,
         table,
         suppress_prefixlength,
         protocol: marks::ROUTE_PROTOCOL,
         exotic: false,
     };
+    let mark = Some((marks::FWMARK, u32::MAX));
     let mut rules = BTreeSet::new();
     if tunnels.clone().next().is_some() {
-        rules.insert(rule(marks::RULE_UNDERLAY, Some((marks::FWMARK, u32::MAX)), marks::TABLE_MAIN, None));
-        rules.insert(rule(marks::RULE_ROUTES, None, marks::TABLE, Some(0)));
+        rules.insert(rule(marks::RULE_UNDERLAY, false, mark, marks::TABLE_MAIN, None));
+        rules.insert(rule(marks::RULE_ROUTES, true, mark, marks::TABLE, Some(0)));
     }
     if tunnels.any(default) {
-        rules.insert(rule(marks::RULE_MAIN, None, marks::TABLE_MAIN, Some(0)));
-        rules.insert(rule(marks::RULE_DEFAULT, None, marks::TABLE, None));
+        rules.insert(rule(marks::RULE_MAIN, false, None, marks::TABLE_MAIN, Some(0)));
+        rules.insert(rule(marks::RULE_DEFAULT, true, mark, marks::TABLE, None));
     }
     rules
 }

@@ -154,15 +154,17 @@ impl LinkPlan {
         }
         let held = |tunnel: &TunnelName| Some(owners.link_of(tunnel)?.gre()?.tuple());
         let held = pending.keys().filter_map(|tunnel| Some((*tunnel, held(tunnel)?))).collect();
-        order(pending, held)
+        order(pending, held, owners)
     }
 }
 
 /// Takes pending changes in the order of their names as their tuples come free. Where some wait for
-/// each other in a ring, one is parked: changed to a tuple that nobody wants, and later changed again.
+/// each other in a ring, the first that can be changed in place is parked: changed to a tuple that nobody wants, and
+/// later changed again. If none can be, the first of all is deleted, and later created.
 fn order<'a>(
     mut pending: BTreeMap<&'a TunnelName, Step>,
     mut held: BTreeMap<&'a TunnelName, Tuple>,
+    owners: &Ownerships<'_>,
 ) -> Vec<PlannedStep> {
     let mut steps = Vec::new();
     while let Some(first) = pending.keys().next().copied() {
@@ -176,22 +178,59 @@ fn order<'a>(
             steps.extend(pending.remove(tunnel).map(|step| planned(tunnel, step)));
         }
         if ready.is_empty() {
-            let parked = pending.get(first).and_then(|step| park(step, &held, &pending));
-            held.remove(first);
-            steps.extend(parked.map(|step| planned(first, step)));
+            let parked = ring(first, &holders, &pending).into_iter().find_map(|tunnel| {
+                let step = park(pending.get(tunnel)?, &held, &pending)?;
+                Some((tunnel, step))
+            });
+            let (tunnel, step) = match parked {
+                Some((tunnel, step)) => (tunnel, Some(step)),
+                None => (first, take_apart(first, &mut pending, owners)),
+            };
+            held.remove(tunnel);
+            steps.extend(step.map(|step| planned(tunnel, step)));
         }
     }
     steps
 }
 
+/// Those that wait for each other, from `first` on. Each tuple is held by one and wanted by one: who waits for
+/// somebody in a ring is in that ring.
+fn ring<'a>(
+    first: &'a TunnelName,
+    holders: &BTreeMap<Tuple, &'a TunnelName>,
+    pending: &BTreeMap<&'a TunnelName, Step>,
+) -> Vec<&'a TunnelName> {
+    let next = |tunnel: &&'a TunnelName| {
+        let holder = holders.get(&wanted(pending.get(*tunnel)?)?).copied();
+        holder.filter(|holder| *holder != first)
+    };
+    std::iter::successors(Some(first), next).take(pending.len()).collect()
+}
+
+/// Deletes now what was to be made anew, and leaves its creation for when its tuple is free.
+fn take_apart(
+    tunnel: &TunnelName,
+    pending: &mut BTreeMap<&TunnelName, Step>,
+    owners: &Ownerships<'_>,
+) -> Option<Step> {
+    let step = pending.get_mut(tunnel)?;
+    let Step::RecreateLink { index, link, differences: _ } = step else { return None };
+    let index = *index;
+    *step = Step::CreateLink(link.clone());
+    let name = owners.link_of(tunnel).map_or_else(String::new, |link| link.name.clone());
+    Some(Step::DeleteLink { index, name })
+}
+
 fn wanted(step: &Step) -> Option<Tuple> {
     match step {
-        Step::ChangeLink { link, .. } | Step::RecreateLink { link, .. } => Some(link.gre.tuple()),
+        Step::ChangeLink { link, .. } | Step::RecreateLink { link, .. } | Step::CreateLink(link) => {
+            Some(link.gre.tuple())
+        }
         _ => None,
     }
 }
 
-/// The same link with a key that makes its tuple one that nobody holds or wants.
+/// The same link with a key that makes its tuple one that nobody holds or wants; `None` for what is no change in place.
 fn park(
     step: &Step,
     held: &BTreeMap<&TunnelName, Tuple>,

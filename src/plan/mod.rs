@@ -2,11 +2,12 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | [`desire`] | declared tunnels and their local addresses into what should be |
+//! | [`mod@desire`] | declared tunnels and their local addresses into what should be |
 //! | [`ownership`] | whose each link is: ours, adopted, orphan, foreign |
 //! | [`difference`] | what of a link is not as declared |
 //! | [`links`] | what becomes of each link, and in which order |
 //! | [`addresses`], [`routes`] | the same for what belongs to links, and for rules |
+//! | [`notes`] | what an operator should know of the host |
 //! | [`step`] | one change of the kernel |
 //! | [`render`] | a plan as text |
 
@@ -14,6 +15,7 @@ pub mod addresses;
 pub mod desire;
 pub mod difference;
 pub mod links;
+pub mod notes;
 pub mod ownership;
 pub mod render;
 pub mod routes;
@@ -34,11 +36,13 @@ use ownership::{Ownership, Ownerships};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
     pub steps: Vec<PlannedStep>,
+    /// What becomes of the link of each declared tunnel that does not wait.
+    pub fates: BTreeMap<TunnelName, Fate>,
     /// Tunnels that wait for something, and why. What the kernel has of them stays.
     pub held: BTreeMap<TunnelName, String>,
     /// Tunnels that cannot be as declared, and what stands in the way. All but that is done.
     pub refused: BTreeMap<TunnelName, Vec<String>>,
-    /// Found in the kernel exactly as declared, without a claim: to be claimed.
+    /// Found in the kernel with the declared name and tuple, without a claim: to be claimed.
     pub adopted: BTreeSet<TunnelName>,
     pub orphans: Orphans,
     /// What an operator should know, though nothing has to be done about it.
@@ -88,7 +92,8 @@ pub fn plan(desired: &Desired, observed: &Observed, owned: &Owned) -> Plan {
             addresses: addresses.orphans,
             routes: routes.orphans,
         },
-        notes: addresses.notes,
+        notes: [addresses.notes, routes.notes, notes::strict_filters(desired, observed)].concat(),
+        fates: links.fates,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Whose is each link? What is claimed, marked or declared decides; see "What is ours" in ARCHITECTURE.md.
+//! Whose is each link? What is claimed, marked or declared decides; see "What always holds" (2) in ARCHITECTURE.md.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +13,7 @@ pub enum Ownership {
     Adopted(TunnelName),
     /// Marked, neither claimed nor equal to what is declared.
     Orphan,
+    /// Somebody else's: no step names it.
     Foreign,
 }
 
@@ -26,6 +27,7 @@ pub struct Ownerships<'a> {
 }
 
 impl<'a> Ownerships<'a> {
+    /// Works out the owner of every observed link: first each by its own name, then those that were renamed.
     pub fn new(desired: &Desired, observed: &'a Observed, owned: &Owned) -> Self {
         let by_name = observed.links.values().map(|link| (link.name.as_str(), link.index)).collect();
         let by_tuple = observed.links.values().filter_map(|l| Some((l.gre()?.tuple(), l.index))).collect();
@@ -40,6 +42,7 @@ impl<'a> Ownerships<'a> {
         all
     }
 
+    /// Whose the link with this ifindex is; one that was not observed is foreign.
     pub fn of(&self, index: u32) -> &Ownership {
         self.of.get(&index).unwrap_or(&Ownership::Foreign)
     }
@@ -49,6 +52,7 @@ impl<'a> Ownerships<'a> {
         self.observed.links.get(self.by_tunnel.get(tunnel)?)
     }
 
+    /// The observed link of that name, whoever owns it.
     pub fn named(&self, name: &str) -> Option<&'a Link> {
         self.observed.links.get(self.by_name.get(name)?)
     }
@@ -71,6 +75,7 @@ impl<'a> Ownerships<'a> {
         self.by_tunnel.iter().filter_map(|(tunnel, index)| Some((tunnel, self.observed.links.get(index)?)))
     }
 
+    /// The orphans, by ifindex.
     pub fn orphans(&self) -> impl Iterator<Item = &'a Link> {
         self.observed.links.values().filter(|link| *self.of(link.index) == Ownership::Orphan)
     }

@@ -1,19 +1,21 @@
-//! A plan as text, in iproute2's words: `+` is added, `-` goes, `~` changes in place.
+//! A plan as text, in iproute2's words: `+` is added, `-` goes, `~` changes in place, `!` is made anew.
 
 use std::fmt::Write as _;
 
-use crate::model::{Address, DesiredLink, Gre, LinkName, Observed, Route, Rule, Tos};
+use crate::model::{Address, DesiredLink, Gre, Link, LinkName, Observed, Route, Rule, Tos, marks};
 
-use super::{Difference, Plan, Step};
+use super::{Difference, Orphans, Plan, Step};
 
 /// The whole plan, a line a step, with what is held, refused, left and noted behind it.
 pub fn text(plan: &Plan, observed: &Observed) -> String {
     let mut out = String::new();
     for planned in &plan.steps {
-        let _ = writeln!(out, "{}", step(&planned.step, observed));
+        let (action, _, text) = describe(&planned.step, observed);
+        let _ = writeln!(out, "{} {text}", action.symbol());
     }
     for tunnel in &plan.adopted {
-        let _ = writeln!(out, "= {tunnel}: {} is already as declared; it is adopted", tunnel.link());
+        let _ =
+            writeln!(out, "= {tunnel}: {} is there with the declared tuple; it is adopted", tunnel.link());
     }
     for (tunnel, reason) in &plan.held {
         let _ = writeln!(out, "! {tunnel}: waits: {reason}");
@@ -23,7 +25,9 @@ pub fn text(plan: &Plan, observed: &Observed) -> String {
             let _ = writeln!(out, "! {tunnel}: refused: {reason}");
         }
     }
-    orphans(plan, observed, &mut out);
+    for orphan in orphans(&plan.orphans, observed) {
+        let _ = writeln!(out, "? {orphan}: an orphan; greyhound flush --orphans removes it");
+    }
     for note in &plan.notes {
         let _ = writeln!(out, "# {note}");
     }
@@ -53,49 +57,93 @@ pub fn summary(plan: &Plan) -> String {
     }
 }
 
-/// One step, in iproute2's words.
-pub fn step(step: &Step, observed: &Observed) -> String {
-    let name = |index: u32| observed.links.get(&index).map_or("?", |link| link.name.as_str());
-    match step {
-        Step::DeleteRule(rule) => format!("- rule {}", rule_text(rule)),
-        Step::DeleteRoute(route) => {
-            format!("- route {}", route_text(route, route.link.map_or("-", name)))
+/// What a step does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    Add,
+    Change,
+    Recreate,
+    Delete,
+}
+
+impl Action {
+    /// The word in JSON and in events.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Add => "add",
+            Self::Change => "change",
+            Self::Recreate => "recreate",
+            Self::Delete => "delete",
         }
-        Step::DeleteAddress(address) => format!("- address {}", address_text(address, name(address.link))),
-        Step::DeleteLink { index: _, name } => format!("- link {name}"),
-        Step::CreateLink(link) => format!("+ link {}", link_text(link)),
-        Step::ChangeLink { index, link: _, differences } => {
-            format!("~ link {} {}", name(*index), differences_text(differences))
+    }
+
+    /// The mark before its line in a plan.
+    pub fn symbol(self) -> char {
+        match self {
+            Self::Add => '+',
+            Self::Change => '~',
+            Self::Recreate => '!',
+            Self::Delete => '-',
         }
-        Step::RecreateLink { index, link, differences } => format!(
-            "- link {}\n+ link {}\n  (the kernel cannot change {}: a new ifindex, open sockets on the link and \
-             memberships are lost)",
-            name(*index),
-            link_text(link),
-            differences_text(differences)
-        ),
-        Step::AddAddress(address) => format!("+ address {}", address_text(address, address.link.as_str())),
-        Step::AddRoute(route) => {
-            format!("+ route {}", route_text(route, route.link.as_ref().map_or("-", LinkName::as_str)))
-        }
-        Step::AddRule(rule) => format!("+ rule {}", rule_text(rule)),
     }
 }
 
-fn orphans(plan: &Plan, observed: &Observed, out: &mut String) {
-    let name = |index: u32| observed.links.get(&index).map_or("?", |link| link.name.as_str());
-    for link in &plan.orphans.links {
+/// What a step does, to what sort of object, and the object in iproute2's words.
+pub fn describe(step: &Step, observed: &Observed) -> (Action, &'static str, String) {
+    let name = |index: u32| name_of(index, observed);
+    let (action, object, text) = match step {
+        Step::DeleteRule(rule) => (Action::Delete, "rule", rule_text(rule)),
+        Step::DeleteRoute(route) => {
+            (Action::Delete, "route", route_text(route, route.link.map_or("-", name)))
+        }
+        Step::DeleteAddress(address) => {
+            (Action::Delete, "address", address_text(address, name(address.link)))
+        }
+        Step::DeleteLink { index: _, name } => (Action::Delete, "link", name.clone()),
+        Step::CreateLink(link) => (Action::Add, "link", link_text(link)),
+        Step::ChangeLink { index, link: _, differences } => {
+            (Action::Change, "link", format!("{} {}", name(*index), differences_text(differences)))
+        }
+        Step::RecreateLink { index, link, differences } => {
+            (Action::Recreate, "link", recreate_text(name(*index), link, differences))
+        }
+        Step::AddAddress(address) => (Action::Add, "address", address_text(address, address.link.as_str())),
+        Step::AddRoute(route) => {
+            let link = route.link.as_ref().map_or("-", LinkName::as_str);
+            (Action::Add, "route", route_text(route, link))
+        }
+        Step::AddRule(rule) => (Action::Add, "rule", rule_text(rule)),
+    };
+    (action, object, format!("{object} {text}"))
+}
+
+/// Every orphan, in iproute2's words.
+pub fn orphans(orphans: &Orphans, observed: &Observed) -> Vec<String> {
+    let Orphans { links, addresses, routes } = orphans;
+    let link = |link: &Link| {
         let tuple = link.gre().map_or_else(String::new, |gre| format!(" {}", gre.tuple()));
-        let _ = writeln!(out, "? link {}{tuple}: an orphan; flush --orphans removes it", link.name);
-    }
-    for address in &plan.orphans.addresses {
-        let text = address_text(address, name(address.link));
-        let _ = writeln!(out, "? address {text}: an orphan; flush --orphans removes it");
-    }
-    for route in &plan.orphans.routes {
-        let text = route_text(route, route.link.map_or("-", name));
-        let _ = writeln!(out, "? route {text}: an orphan; flush --orphans removes it");
-    }
+        format!("link {}{tuple}", link.name)
+    };
+    let address =
+        |address: &Address| format!("address {}", address_text(address, name_of(address.link, observed)));
+    let route = |route: &Route| {
+        let link = route.link.map_or("-", |index| name_of(index, observed));
+        format!("route {}", route_text(route, link))
+    };
+    links.iter().map(link).chain(addresses.iter().map(address)).chain(routes.iter().map(route)).collect()
+}
+
+fn name_of(index: u32, observed: &Observed) -> &str {
+    observed.links.get(&index).map_or("?", |link| link.name.as_str())
+}
+
+fn recreate_text(name: &str, link: &DesiredLink, differences: &[Difference]) -> String {
+    format!(
+        "{name} made anew as {}: the kernel cannot change {}; the ifindex, open sockets on the link and \
+         memberships are lost",
+        link_text(link),
+        differences_text(differences)
+    )
 }
 
 fn link_text(link: &DesiredLink) -> String {
@@ -133,7 +181,7 @@ fn address_text<L>(address: &Address<L>, link: &str) -> String {
     if label == link {
         format!("{address} dev {link} scope {scope}")
     } else {
-        format!("{address} dev {link} scope {scope} label {label}")
+        format!("{address} dev {link} label {label} scope {scope}")
     }
 }
 
@@ -150,10 +198,16 @@ fn route_text<L>(route: &Route<L>, link: &str) -> String {
 
 fn rule_text(rule: &Rule) -> String {
     let mut text = format!("priority {}", rule.priority);
+    if rule.invert {
+        text.push_str(" not");
+    }
     if let Some((mark, _)) = rule.fwmark {
         let _ = write!(text, " fwmark {mark:#x}");
     }
-    let _ = write!(text, " lookup {}", rule.table);
+    let _ = match rule.table {
+        marks::TABLE_MAIN => write!(text, " lookup main"),
+        table => write!(text, " lookup {table}"),
+    };
     if let Some(length) = rule.suppress_prefixlength {
         let _ = write!(text, " suppress_prefixlength {length}");
     }

@@ -23,6 +23,7 @@ pub struct RouteSteps {
     pub orphans: Vec<Route>,
     /// Routes of a tunnel that somebody else's route of the same key keeps out.
     pub blocked: Vec<(TunnelName, String)>,
+    pub notes: Vec<String>,
 }
 
 /// Works out every route and rule change.
@@ -140,10 +141,29 @@ fn rules(desired: &Desired, observed: &Observed, steps: &mut RouteSteps) {
             steps.rule_add.push(planned(Step::AddRule(want.clone())));
         }
     }
-    for rule in observed.rules.iter().rev() {
-        let ours = rule.protocol == marks::ROUTE_PROTOCOL;
-        if ours && !desired.rules.iter().any(|want| same(rule, want)) {
+    let (ours, others): (Vec<&Rule>, Vec<&Rule>) = observed
+        .rules
+        .iter()
+        .filter(|rule| rule.protocol == marks::ROUTE_PROTOCOL)
+        .partition(|rule| is_ours(rule));
+    for rule in ours.into_iter().rev() {
+        if !desired.rules.iter().any(|want| same(rule, want)) {
             steps.rule_delete.push(planned(Step::DeleteRule(rule.clone())));
         }
     }
+    steps.notes.extend(others.into_iter().map(foreign_rule));
+}
+
+/// Our protocol number alone makes no rule ours: anybody may write it. Nor could an exotic one be deleted, for what
+/// makes it exotic is not known here.
+fn is_ours(rule: &Rule) -> bool {
+    let place = (marks::RULE_UNDERLAY..=marks::RULE_DEFAULT).contains(&rule.priority);
+    place && [marks::TABLE_MAIN, marks::TABLE].contains(&rule.table) && !rule.exotic
+}
+
+fn foreign_rule(rule: &Rule) -> String {
+    let Rule { priority, protocol, .. } = rule;
+    format!(
+        "a rule of priority {priority} has protocol {protocol}, but is none that greyhound makes: left alone"
+    )
 }

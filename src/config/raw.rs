@@ -1,0 +1,222 @@
+//! The file as it is written: types and keys are right, values not yet checked.
+//!
+//! Every key is optional here, so that one that is wrong or missing hides no other problem. The
+//! comments become the schema's descriptions and the help of errors: each says what to write, on one line.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::de::{self, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::at::At;
+use super::schema;
+
+/// The declaration of greyhound: which tunnels there are, and which addresses they may take.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "greyhound.toml")]
+#[expect(dead_code, reason = "entries are read one by one; this is here for its keys and its schema")]
+pub struct File {
+    /// Where the daemon keeps its things; a `[daemon]` table.
+    #[serde(default)]
+    pub daemon: Daemon,
+    /// Addresses that greyhound may give out; one `[[pool]]` table each.
+    #[serde(default)]
+    pub pool: Vec<Pool>,
+    /// Tunnels that should exist; one `[[tunnel]]` table each.
+    #[serde(default)]
+    pub tunnel: Vec<Tunnel>,
+}
+
+/// Where the daemon keeps its things. All of it is optional.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Daemon {
+    /// The API's unix socket: an absolute path of at most 107 bytes. Default "/run/greyhound/greyhound.sock".
+    #[serde(default)]
+    #[schemars(schema_with = "schema::socket")]
+    pub socket: Option<At<String>>,
+    /// The directory of claims and leases: an absolute path. Default "/var/lib/greyhound".
+    #[serde(default)]
+    #[schemars(schema_with = "schema::state_dir")]
+    pub state_dir: Option<At<String>>,
+    /// The link that leased addresses are put on: "lo" or an existing dummy, a name of at most 12 bytes. Default "lo".
+    #[serde(default)]
+    #[schemars(schema_with = "schema::loopback")]
+    pub loopback: Option<At<String>>,
+    /// How long a released address rests before another holder gets it: a whole number and s, m, h or d, such as "90s", "15m", "2d"; "0s" for not at all; at most 3650d. Default "1h".
+    #[serde(default)]
+    #[schemars(schema_with = "schema::rest")]
+    pub rest: Option<At<String>>,
+    /// Who may read over the API: "group" (root and members of the group) or "all". Default "group".
+    #[serde(default)]
+    #[schemars(schema_with = "schema::readers")]
+    pub readers: Option<At<String>>,
+    /// The group whose members may change things over the API, as root may. Default "greyhound".
+    #[serde(default)]
+    #[schemars(schema_with = "schema::group")]
+    pub group: Option<At<String>>,
+}
+
+/// Addresses that greyhound may give out.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Pool {
+    /// The pool's name: 1 to 32 of a-z, 0-9, '-' and '_', starting with a letter or a digit.
+    #[schemars(required, schema_with = "schema::pool_name")]
+    pub name: Option<At<String>>,
+    /// What its addresses are for: "termination" (local addresses of tunnels), "overlay" (addresses inside tunnels) or "client".
+    #[schemars(required, schema_with = "schema::purpose")]
+    pub purpose: Option<At<String>>,
+    /// "primary", or "reserve": never touched unless a tunnel names the pool or one of its addresses. Default "primary".
+    #[serde(default)]
+    #[schemars(schema_with = "schema::tier")]
+    pub tier: Option<At<String>>,
+    /// Its addresses, drawn from in this order: ranges such as "198.51.100.8-198.51.100.15" and prefixes such as "203.0.113.0/29".
+    #[schemars(required, schema_with = "schema::ranges")]
+    pub ranges: Option<At<Vec<At<String>>>>,
+    /// The most leases that may be active at once: 1 to the number of addresses that are not excluded. Default: no limit.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::quota")]
+    pub quota: Option<At<i64>>,
+    /// Addresses of its ranges that are never given out: ranges, prefixes or single addresses such as "203.0.113.1/32". Default [].
+    #[serde(default)]
+    #[schemars(schema_with = "schema::exclude")]
+    pub exclude: Option<At<Vec<At<String>>>>,
+}
+
+/// A GRE tunnel that should exist. Its kernel link is named gh- and the tunnel's name.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tunnel {
+    /// The tunnel's name: 1 to 12 of a-z, 0-9, '-' and '_', starting with a letter or a digit.
+    #[schemars(required, schema_with = "schema::tunnel_name")]
+    pub name: Option<At<String>>,
+    /// What it carries: "unicast" or "multicast".
+    #[schemars(required, schema_with = "schema::kind")]
+    pub kind: Option<At<String>>,
+    /// The outer source address: "auto" (leased from a termination pool), an address of a termination pool, or an address of this host.
+    #[schemars(required, schema_with = "schema::local")]
+    pub local: Option<At<String>>,
+    /// The termination pool that local = "auto" is leased from. Default: the primary termination pools, in their order.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::pool")]
+    pub pool: Option<At<String>>,
+    /// The outer destination: an address such as "192.0.2.1", or a list of up to 64 candidates; the first until probing ranks them.
+    #[schemars(required, schema_with = "schema::remote")]
+    pub remote: Option<At<Remote>>,
+    /// Our address inside the tunnel with the prefix that it shares with the peer, a /31 or a /30, such as "169.254.10.0/31".
+    #[schemars(required, schema_with = "schema::overlay")]
+    pub overlay: Option<At<String>>,
+    /// Prefixes routed into the tunnel, such as ["10.20.0.0/16"]. Default [].
+    #[serde(default)]
+    #[schemars(schema_with = "schema::routes")]
+    pub routes: Option<At<Vec<At<String>>>>,
+    /// Multicast groups routed into the tunnel, for kind = "multicast": addresses or prefixes of 224.0.0.0/4, such as ["239.1.2.3"]. Default [].
+    #[serde(default)]
+    #[schemars(schema_with = "schema::groups")]
+    pub groups: Option<At<Vec<At<String>>>>,
+    /// TTL of the outer header: 1 to 255, or "inherit" to take the inner packet's. Default 64.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::ttl")]
+    pub ttl: Option<At<Scalar>>,
+    /// TOS octet of the outer header: an even number from 0 to 254, or "inherit" to take the inner packet's. Default 0.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::tos")]
+    pub tos: Option<At<Scalar>>,
+    /// GRE key, both ways: 0 to 4294967295, or the same as a dotted quad such as "0.0.0.42". Default: no key, which is not key 0.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::key")]
+    pub key: Option<At<Scalar>>,
+    /// MTU of the tunnel in bytes: 68 to 65511, to 65507 with a key. Default: what the underlay carries to the remote, less the headers.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::mtu")]
+    pub mtu: Option<At<i64>>,
+    /// The outer header carries DF, so that the path's MTU is found: true or false. Default true.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::yes")]
+    pub pmtudisc: Option<At<bool>>,
+    /// The inner packet's DF is not honoured; needs pmtudisc = false: true or false. Default false.
+    #[serde(default, rename = "ignore-df")]
+    #[schemars(schema_with = "schema::no")]
+    pub ignore_df: Option<At<bool>>,
+    /// The VRF link that the inside of the tunnel is in, by name. It must exist. Default: none.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::vrf")]
+    pub vrf: Option<At<String>>,
+    /// Metric of the tunnel's routes: 0 to 4294967295, the lower is preferred. Default 0.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::metric")]
+    pub metric: Option<At<i64>>,
+    /// An address of global scope on the tunnel, preferred source of its routes, such as "203.0.113.77". Default: none.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::client")]
+    pub client: Option<At<String>>,
+    /// Whether the tunnel is in the kernel; its lease is kept in any case: true or false. Default true.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::yes")]
+    pub enable: Option<At<bool>>,
+}
+
+/// A number, or a word for it.
+#[derive(Clone, Debug)]
+pub enum Scalar {
+    Number(i64),
+    Text(String),
+}
+
+/// One address, or a list of candidates.
+#[derive(Clone, Debug)]
+pub enum Remote {
+    One(String),
+    Many(Vec<At<String>>),
+}
+
+impl<'de> Deserialize<'de> for Scalar {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ScalarVisitor;
+        impl Visitor<'_> for ScalarVisitor {
+            type Value = Scalar;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number or a string")
+            }
+
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Scalar, E> {
+                Ok(Scalar::Number(number))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Scalar, E> {
+                Ok(Scalar::Text(text.to_owned()))
+            }
+        }
+        deserializer.deserialize_any(ScalarVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for Remote {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct RemoteVisitor;
+        impl<'de> Visitor<'de> for RemoteVisitor {
+            type Value = Remote;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or a list of strings")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Remote, E> {
+                Ok(Remote::One(text.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Remote, A::Error> {
+                let mut many = Vec::new();
+                while let Some(text) = list.next_element()? {
+                    many.push(text);
+                }
+                Ok(Remote::Many(many))
+            }
+        }
+        deserializer.deserialize_any(RemoteVisitor)
+    }
+}
