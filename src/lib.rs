@@ -9,8 +9,10 @@
 //! | [`config`] | TOML text into a checked configuration; errors point at the line (pure) |
 //! | [`alloc`] | which address is next, or why there is none (pure) |
 //! | [`plan`] | desired and observed into ordered steps, and a plan into text (pure) |
+//! | [`netlink`] | the only room that speaks netlink |
 
 pub mod alloc;
 pub mod config;
 pub mod model;
+pub mod netlink;
 pub mod plan;
