@@ -10,9 +10,11 @@
 //! | [`alloc`] | which address is next, or why there is none (pure) |
 //! | [`plan`] | desired and observed into ordered steps, and a plan into text (pure) |
 //! | [`netlink`] | the only room that speaks netlink |
+//! | [`inventory`] | the store of claims and leases |
 
 pub mod alloc;
 pub mod config;
+pub mod inventory;
 pub mod model;
 pub mod netlink;
 pub mod plan;

@@ -1,1 +1,31 @@
-//! The store: claims and leases of this host, in SQLite.
+//! The host's own state: claims and leases in `state.db`, one SQLite file shared by processes of one host.
+//! Choosing happens inside the transaction, so this room may use `alloc`.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | [`state`] | [`State`]: opened once, read, and changed in transactions |
+//! | [`leases`] | leases of a transaction: take, give back |
+//! | [`claims`] | claims of a transaction: tunnels and loopback addresses |
+//! | [`events`] | what happened, kept over restarts |
+//! | [`error`] | what can go wrong, and what to do about it |
+//! | `open` | finding, making and checking the file |
+//! | `journal` | the write-ahead log, or what does where there can be none |
+//! | `schema` | the tables (`schema.sql`) and the way from older ones |
+//!
+//! An inventory shared by several hosts will be a file and a trait of its own, beside this.
+
+pub mod claims;
+pub mod error;
+pub mod events;
+mod journal;
+pub mod leases;
+mod open;
+mod schema;
+pub mod state;
+
+#[cfg(test)]
+mod crash;
+
+pub use error::Error;
+pub use leases::Supply;
+pub use state::{Change, State};
