@@ -11,10 +11,13 @@
 //! | [`plan`] | desired and observed into ordered steps, and a plan into text (pure) |
 //! | [`netlink`] | the only room that speaks netlink |
 //! | [`inventory`] | the store of claims and leases |
+//! | [`api`] | HTTP and JSON on a unix socket, and the data that is shown |
 
 pub mod alloc;
+pub mod api;
 pub mod config;
 pub mod inventory;
 pub mod model;
 pub mod netlink;
 pub mod plan;
+mod sys;

@@ -1,0 +1,126 @@
+//! The daemon as the API sees it: a snapshot to read, a queue to ask, events to follow.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+use super::dto::{EventView, LeaseView, OutcomeView, PlanView, PoolsView, StatusView};
+use super::peer::Peer;
+
+/// All that the API has of the daemon. The loop holds the other ends.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    /// Bounded: a full queue is answered with [`Failure::Busy`], and nobody waits for room in it.
+    pub requests: mpsc::Sender<Request>,
+    /// The latest wins; reading it never waits for the loop.
+    pub snapshot: watch::Receiver<Arc<Snapshot>>,
+    /// Who follows too slowly loses the oldest, and is told so.
+    pub events: broadcast::Sender<EventView>,
+}
+
+/// What the loop last knew.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Has the loop seen the kernel yet? The rest says nothing before.
+    pub ready: bool,
+    pub status: StatusView,
+    pub leases: Vec<LeaseView>,
+    pub pools: PoolsView,
+    pub plan: PlanView,
+}
+
+/// Something that is asked of the loop.
+#[derive(Debug)]
+pub struct Request {
+    pub command: Command,
+    /// Who asks; that they may was checked.
+    pub by: Peer,
+    /// Closed when nobody waits any more: what was not begun by then is not wanted.
+    pub reply: oneshot::Sender<Result<Answer, Failure>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Make the kernel as declared, now. Answer: [`Answer::Outcome`].
+    Apply,
+    /// Read the declaration again, and apply it. Answer: [`Answer::Outcome`].
+    Reload,
+    /// Look at the kernel, and work out what would change. Answer: [`Answer::Plan`].
+    Plan,
+    /// Take away what greyhound made. Answer: [`Answer::Outcome`].
+    Flush { orphans: bool },
+    /// The first `limit` events after `since`; without it the last `limit`. Oldest first. Answer: [`Answer::Events`].
+    Events { since: Option<u64>, limit: usize },
+    /// Read the counters, and put them into the snapshot. Answer: [`Answer::Counters`].
+    Counters,
+}
+
+impl Command {
+    /// May it change the kernel?
+    pub fn changes(self) -> bool {
+        match self {
+            Self::Apply | Self::Reload | Self::Flush { .. } => true,
+            Self::Plan | Self::Events { .. } | Self::Counters => false,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    Outcome(OutcomeView),
+    Plan(PlanView),
+    Events(Vec<EventView>),
+    /// They are in the snapshot.
+    Counters,
+}
+
+/// Why something was not done; each text is one sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The declaration is wrong, and nothing was changed.
+    Declaration {
+        sentence: String,
+        /// Each mistake, as `check --json` prints it.
+        problems: Vec<Value>,
+        /// The same as text for people.
+        text: Option<String>,
+    },
+    /// Not now; later perhaps.
+    Busy(String),
+    /// It was begun, and nobody knows yet how it ended.
+    Late(String),
+    /// It was tried, and did not work.
+    Failed(String),
+}
+
+impl Handle {
+    /// Puts the command into the loop's queue and waits for the answer, `patience` at most.
+    pub(super) async fn ask(
+        &self,
+        command: Command,
+        by: Peer,
+        patience: Duration,
+    ) -> Result<Answer, Failure> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.try_send(Request { command, by, reply }).map_err(|refused| match refused {
+            TrySendError::Full(_) => Failure::Busy("the daemon is busy: try again".to_owned()),
+            TrySendError::Closed(_) => stopping(),
+        })?;
+        match timeout(patience, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(stopping()),
+            Err(_) => Err(Failure::Late(format!(
+                "no answer within {} s: what was asked may still be done",
+                patience.as_secs_f32()
+            ))),
+        }
+    }
+}
+
+fn stopping() -> Failure {
+    Failure::Busy("the daemon is stopping".to_owned())
+}
