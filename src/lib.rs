@@ -12,6 +12,7 @@
 //! | [`netlink`] | the only room that speaks netlink |
 //! | [`inventory`] | the store of claims and leases |
 //! | [`api`] | HTTP and JSON on a unix socket, and the data that is shown |
+//! | [`reconcile`] | the turn: look, lease, plan, claim, apply, read back |
 
 pub mod alloc;
 pub mod api;
@@ -20,4 +21,5 @@ pub mod inventory;
 pub mod model;
 pub mod netlink;
 pub mod plan;
+pub mod reconcile;
 mod sys;

@@ -1,0 +1,179 @@
+//! Each tunnel's local address: what to ask for, and what was got.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use crate::alloc::{Ask, Foreign};
+use crate::inventory::{Change, Error, Supply};
+use crate::model::{
+    HolderName, LeaseState, Link, Local, Observed, Owned, PoolName, Purpose, Tunnel, TunnelName,
+};
+use crate::plan::addresses::is_labelled;
+
+/// Each enabled tunnel's local address, or why it has none.
+pub type Locals = BTreeMap<TunnelName, Result<Ipv4Addr, String>>;
+
+/// Gives every enabled tunnel its local address. One that gets none holds up no other.
+pub fn lease(
+    tunnels: &BTreeMap<TunnelName, Tunnel>,
+    supply: &Supply<'_>,
+    observed: &Observed,
+    change: &mut Change<'_>,
+) -> Result<Locals, Error> {
+    let leases = change.leases()?.into_iter();
+    let active = leases.filter(|lease| lease.state == LeaseState::Active);
+    let holders: BTreeSet<HolderName> = active.map(|lease| lease.holder).collect();
+    let mut locals = Locals::new();
+    let enabled = tunnels.values().filter(|tunnel| tunnel.enable);
+    let asked = enabled.map(|tunnel| {
+        let wanted = ask(tunnel);
+        let hint = match &wanted {
+            Wanted::Host(_) => None,
+            Wanted::Leased(ask) => hint(tunnel, ask, &holders, observed),
+        };
+        (tunnel, wanted, hint)
+    });
+    let mut asked: Vec<_> = asked.collect();
+    // Who asks for an address by its number comes first, then who has one in the kernel, or another might be given it.
+    asked.sort_by_key(|(tunnel, _, hint)| (matches!(tunnel.local, Local::Auto { .. }), hint.is_none()));
+    for (tunnel, wanted, hint) in asked {
+        let local = match wanted {
+            Wanted::Host(address) => Ok(address),
+            Wanted::Leased(ask) => {
+                let hinted = hint.map(|hint| one(change, supply, &hint)).transpose()?.and_then(Result::ok);
+                match hinted {
+                    Some(address) => Ok(address),
+                    None => one(change, supply, &ask)?,
+                }
+            }
+        };
+        locals.insert(tunnel.name.clone(), local);
+    }
+    Ok(locals)
+}
+
+/// Addresses that are not to be leased: those on this host that are not marked as ours on the loopback,
+/// those that GRE links of nobody we know are bound to, and the tunnels' remotes, which other hosts have.
+pub fn foreign(observed: &Observed, tunnels: &BTreeMap<TunnelName, Tunnel>, owned: &Owned) -> Foreign {
+    let mut foreign = Foreign::new();
+    for address in observed.addresses.iter().filter(|address| !is_labelled(address)) {
+        let link = observed.links.get(&address.link).map_or("a link that is gone", |link| link.name.as_str());
+        let what = || format!("an address of this host, on {link}");
+        foreign.entry(address.address.ip()).or_insert_with(what);
+    }
+    let known = |link: &&Link| {
+        let tunnel = TunnelName::of_link(&link.name);
+        tunnel.is_some_and(|name| tunnels.contains_key(&name) || owned.claims.contains_key(&name))
+    };
+    for link in observed.links.values().filter(|link| !known(link)) {
+        let Some(gre) = link.gre() else { continue };
+        foreign.entry(gre.local).or_insert_with(|| format!("the local address of link {}", link.name));
+    }
+    for tunnel in tunnels.values() {
+        for remote in &tunnel.remotes {
+            foreign.entry(*remote).or_insert_with(|| format!("the remote of tunnel {}", tunnel.name));
+        }
+    }
+    foreign
+}
+
+/// Does this tunnel lease its local address?
+pub fn leases(tunnel: &Tunnel) -> bool {
+    matches!(ask(tunnel), Wanted::Leased(_))
+}
+
+fn one(change: &mut Change<'_>, supply: &Supply<'_>, ask: &Ask) -> Result<Result<Ipv4Addr, String>, Error> {
+    match change.lease(supply, ask) {
+        Ok(leases) => {
+            let first = leases.first().map(|lease| lease.prefix.network());
+            Ok(first.ok_or_else(|| "no address was leased".to_owned()))
+        }
+        Err(Error::Refused { holder: _, source }) => Ok(Err(source.to_string())),
+        Err(error) => Err(error),
+    }
+}
+
+enum Wanted {
+    Host(Ipv4Addr),
+    Leased(Ask),
+}
+
+fn ask(tunnel: &Tunnel) -> Wanted {
+    let ask = Ask::new(tunnel.name.holder(), Purpose::Termination);
+    // Who names a pool of the reserve tier allows it.
+    let of = |pool: &PoolName| Ask { pool: Some(pool.clone()), reserve_allowed: true, ..ask.clone() };
+    match &tunnel.local {
+        Local::Host(address) => Wanted::Host(*address),
+        Local::Auto { pool: None } => Wanted::Leased(ask),
+        Local::Auto { pool: Some(pool) } => Wanted::Leased(of(pool)),
+        Local::Leased { pool, address } => Wanted::Leased(Ask { pinned: Some(*address), ..of(pool) }),
+    }
+}
+
+/// A tunnel without a lease, whose link is in the kernel already with one of its remotes, asks first
+/// for the local address of that link: so a host that lost its state takes its tunnels back as they are.
+fn hint(tunnel: &Tunnel, ask: &Ask, holders: &BTreeSet<HolderName>, observed: &Observed) -> Option<Ask> {
+    if ask.pinned.is_some() || holders.contains(&ask.holder) {
+        return None;
+    }
+    let gre = observed.link(tunnel.name.link().as_str())?.gre()?;
+    let same = gre.ikey == tunnel.key && tunnel.remotes.contains(&gre.remote);
+    same.then(|| Ask { pinned: Some(gre.local), ..ask.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::model::{Address, LinkKind, Scope};
+
+    const DECLARED: &str = "
+        [[tunnel]]
+        name = \"ams\"
+        kind = \"unicast\"
+        local = \"172.16.0.1\"
+        remote = [\"192.0.2.1\", \"192.0.2.2\"]
+        overlay = \"169.254.10.0/31\"
+    ";
+
+    fn link(index: u32, name: &str, kind: LinkKind) -> (u32, Link) {
+        let (name, mtu, up) = (name.to_owned(), 1476, true);
+        let (group, multicast, master, addrgen_none) = (0, false, None, false);
+        (index, Link { index, name, kind, mtu, group, up, multicast, master, addrgen_none })
+    }
+
+    fn bound_to(local: &str) -> LinkKind {
+        let gre = serde_json::json!({
+            "local": local, "remote": "203.0.113.99", "ikey": null, "okey": null, "iflags": 0, "oflags": 0,
+            "ttl": { "fixed": 64 }, "tos": { "fixed": 0 }, "pmtudisc": true, "ignore_df": false, "fwmark": 0,
+            "exotic": false
+        });
+        LinkKind::Gre(serde_json::from_value(gre).unwrap())
+    }
+
+    #[test]
+    fn each_foreign_address_says_what_it_is() {
+        let config = config::parse(DECLARED, "x.toml").unwrap();
+        let on_eth0 = Address {
+            link: 2,
+            address: "192.0.2.1/24".parse().unwrap(),
+            scope: Scope::Global,
+            label: "eth0".to_owned(),
+            protocol: 0,
+        };
+        let links = [
+            link(2, "eth0", LinkKind::Other(String::new())),
+            link(7, "theirs", bound_to("198.51.100.11")),
+            link(8, "gh-ams", bound_to("172.16.0.1")),
+        ];
+        let observed = Observed { links: links.into(), addresses: [on_eth0].into(), ..Observed::default() };
+        let foreign = foreign(&observed, &config.tunnels, &Owned::default());
+        let says: Vec<_> = foreign.iter().map(|(address, what)| format!("{address}: {what}")).collect();
+        let each = [
+            "192.0.2.1: an address of this host, on eth0",
+            "192.0.2.2: the remote of tunnel ams",
+            "198.51.100.11: the local address of link theirs",
+        ];
+        assert_eq!(says, each);
+    }
+}

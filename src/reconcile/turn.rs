@@ -1,0 +1,269 @@
+//! The turn itself. Looking changes nothing; applying writes leases and claims, then the kernel.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use super::locals::{self, Locals};
+use super::{Error, claims};
+use crate::config::Config;
+use crate::inventory::{self, Change, State, Supply};
+use crate::model::{Desired, HolderName, LeaseState, Observed, Owned, Timestamp, TunnelName};
+use crate::netlink::{self, Netlink, StepError};
+use crate::plan::{Declared, Orphans, Plan, PlannedStep, Step, desire, plan, render};
+
+/// The most times that one turn applies and reads back. One is enough unless somebody interferes.
+const ROUNDS: usize = 3;
+/// The second pass is for tunnels that waited for an address that the first has released.
+const PASSES: usize = 2;
+
+/// What a turn is for.
+#[derive(Clone, Copy, Debug)]
+pub struct Goal<'a> {
+    pub config: &'a Config,
+    /// Take everything of ours away; leases stay with their tunnels.
+    pub flush: bool,
+    /// With `flush`: orphans too.
+    pub orphans: bool,
+}
+
+/// What is, what should be, and the difference.
+#[derive(Clone, Debug)]
+pub struct Look {
+    pub observed: Observed,
+    pub owned: Owned,
+    pub locals: Locals,
+    pub desired: Desired,
+    pub plan: Plan,
+}
+
+/// What a turn did, and how it left the kernel.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Steps taken without an error.
+    pub done: Vec<Done>,
+    /// Tunnels found in the kernel as declared, and claimed.
+    pub adopted: BTreeSet<TunnelName>,
+    /// Steps of the last round that failed.
+    pub failed: Vec<(PlannedStep, StepError)>,
+    pub elapsed: Duration,
+    /// The kernel as read back.
+    pub last: Look,
+}
+
+/// A step that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Done {
+    pub planned: PlannedStep,
+    /// The step in iproute2's words; what it deleted has its name in no later look.
+    pub text: String,
+}
+
+/// What a turn sees and changes the kernel by: netlink itself, or a mirror of what it says.
+pub trait Kernel {
+    /// What is, and the way to each of `remotes`.
+    fn observe(&mut self, remotes: &BTreeSet<Ipv4Addr>) -> Result<Observed, netlink::Error>;
+
+    /// Does the steps in their order; one result for each.
+    fn apply(&mut self, steps: &[PlannedStep], observed: &Observed) -> Vec<Result<(), StepError>>;
+}
+
+impl Kernel for Netlink {
+    fn observe(&mut self, remotes: &BTreeSet<Ipv4Addr>) -> Result<Observed, netlink::Error> {
+        Self::observe(self, remotes)
+    }
+
+    fn apply(&mut self, steps: &[PlannedStep], observed: &Observed) -> Vec<Result<(), StepError>> {
+        Self::apply(self, steps, observed)
+    }
+}
+
+/// A turn, on the store itself or on a copy of it.
+pub struct Turn<'a, K> {
+    pub goal: Goal<'a>,
+    pub kernel: &'a mut K,
+    /// On a copy ([`State::open_copy`]) a look writes nothing that lasts.
+    pub state: &'a mut State,
+}
+
+impl<K: Kernel> Turn<'_, K> {
+    /// Looks, leases what is missing, and plans. The kernel is not touched.
+    pub fn look(&mut self, now: Timestamp) -> Result<Look, Error> {
+        let observed = self.kernel.observe(&remotes(self.goal))?;
+        let owned = self.state.owned().map_err(|source| self.state_error(source))?;
+        let locals = self.lease(&observed, &owned, now)?;
+        Ok(think(self.goal, observed, owned, locals))
+    }
+
+    /// Applies and reads back until nothing is left to do, or nothing more can be done. `admit` says
+    /// of each step whether it may be taken now; those that may not are left in the last plan.
+    pub fn run(
+        &mut self,
+        now: Timestamp,
+        admit: &mut dyn FnMut(&PlannedStep) -> bool,
+    ) -> Result<Outcome, Error> {
+        let begun = Instant::now();
+        let mut taken = Taken::default();
+        let mut look = self.look(now)?;
+        for _ in 0..PASSES {
+            self.rounds(&mut look, now, admit, &mut taken)?;
+            let released = self.settle(&look, &taken.done, now)?;
+            if !released || look.desired.held.is_empty() {
+                break;
+            }
+            look = self.look(now)?;
+        }
+        let Taken { done, failed, adopted } = taken;
+        Ok(Outcome { done, adopted, failed, elapsed: begun.elapsed(), last: look })
+    }
+
+    fn rounds(
+        &mut self,
+        look: &mut Look,
+        now: Timestamp,
+        admit: &mut dyn FnMut(&PlannedStep) -> bool,
+        taken: &mut Taken,
+    ) -> Result<(), Error> {
+        for _ in 0..ROUNDS {
+            self.claim(look)?;
+            taken.adopted.extend(look.plan.adopted.iter().cloned());
+            let steps: Vec<PlannedStep> =
+                look.plan.steps.iter().filter(|step| admit(step)).cloned().collect();
+            if steps.is_empty() {
+                break;
+            }
+            let results = self.kernel.apply(&steps, &look.observed);
+            let before = std::mem::replace(look, self.look(now)?);
+            taken.sort(steps, results, &before.observed);
+            if look.plan.steps == before.plan.steps {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn lease(&mut self, observed: &Observed, owned: &Owned, now: Timestamp) -> Result<Locals, Error> {
+        if self.goal.flush {
+            return Ok(Locals::new());
+        }
+        let config = self.goal.config;
+        let foreign = locals::foreign(observed, &config.tunnels, owned);
+        let rest = config.daemon.rest.as_secs();
+        let supply = Supply { pools: &config.pools, foreign: &foreign, rest, now };
+        let leased = self.state.change(|change| locals::lease(&config.tunnels, &supply, observed, change));
+        leased.map_err(|source| self.state_error(source))
+    }
+
+    fn claim(&mut self, look: &Look) -> Result<(), Error> {
+        let claims = claims::before(&look.desired, &look.plan, &look.owned);
+        let loopback = claims::loopback_before(&look.desired, &look.owned);
+        if claims.is_empty() && loopback.is_empty() {
+            return Ok(());
+        }
+        let written = self.state.change(|change| {
+            claims.iter().try_for_each(|(tunnel, claim)| change.claim(tunnel, claim))?;
+            loopback.iter().try_for_each(|address| change.claim_loopback(*address))
+        });
+        written.map_err(|source| self.state_error(source))
+    }
+
+    /// Cuts claims and leases back to what is left; says whether a lease was released.
+    fn settle(&mut self, look: &Look, done: &[Done], now: Timestamp) -> Result<bool, Error> {
+        let settled = claims::after(&look.desired, &look.observed, &look.owned);
+        let declared = self.goal.config.tunnels.values().filter(|tunnel| locals::leases(tunnel));
+        let declared: BTreeSet<HolderName> = declared.map(|tunnel| tunnel.name.holder()).collect();
+        let keeps_leases = self.goal.flush;
+        let made =
+            |planned: &PlannedStep| matches!(planned.step, Step::CreateLink(_) | Step::RecreateLink { .. });
+        let made = done.iter().map(|done| &done.planned).filter(|planned| made(planned));
+        let made = made.filter_map(|planned| planned.tunnel.clone());
+        let made: BTreeSet<TunnelName> = made.collect();
+        let written = self.state.change(|change| {
+            for tunnel in &settled.gone {
+                change.unclaim(tunnel)?;
+                change.unmade(tunnel)?;
+            }
+            made.iter().try_for_each(|tunnel| change.made(tunnel, now))?;
+            // Tuples may have changed hands: all are let go before any is taken.
+            settled.changed.keys().try_for_each(|tunnel| change.unclaim(tunnel))?;
+            settled.changed.iter().try_for_each(|(tunnel, claim)| change.settle(tunnel, claim))?;
+            settled.loopback_gone.iter().try_for_each(|address| change.unclaim_loopback(*address))?;
+            if keeps_leases { Ok(false) } else { release(change, &declared, now) }
+        });
+        written.map_err(|source| self.state_error(source))
+    }
+
+    fn state_error(&self, source: inventory::Error) -> Error {
+        Error::State { directory: self.goal.config.daemon.state_dir.clone(), source: Box::new(source) }
+    }
+}
+
+/// Gives back what undeclared tunnels hold, once they are out of the kernel and so out of the claims. Was there any?
+fn release(
+    change: &mut Change<'_>,
+    declared: &BTreeSet<HolderName>,
+    now: Timestamp,
+) -> Result<bool, inventory::Error> {
+    let in_kernel: BTreeSet<HolderName> = change.claims()?.keys().map(|tunnel| tunnel.holder()).collect();
+    let leases = change.leases()?.into_iter();
+    let active = leases.filter(|lease| lease.state == LeaseState::Active).map(|lease| lease.holder);
+    let idle: BTreeSet<_> = active.filter(|h| !declared.contains(h) && !in_kernel.contains(h)).collect();
+    idle.iter().try_for_each(|holder| change.release(holder, now).map(drop))?;
+    Ok(!idle.is_empty())
+}
+
+fn think(goal: Goal<'_>, observed: Observed, mut owned: Owned, locals: Locals) -> Look {
+    let Goal { config, flush, orphans } = goal;
+    let declared = Declared { tunnels: &config.tunnels, locals: &locals, loopback: &config.loopback };
+    let desired = if flush { Desired::default() } else { desire(&declared, &observed) };
+    let mut made = plan(&desired, &observed, &owned);
+    if orphans {
+        made = plan_with_orphans(&desired, &observed, &mut owned, &made.orphans);
+    }
+    Look { observed, owned, locals, desired, plan: made }
+}
+
+/// Counts orphans as ours: their links and addresses become claims, their routes steps of their own.
+fn plan_with_orphans(desired: &Desired, observed: &Observed, owned: &mut Owned, orphans: &Orphans) -> Plan {
+    for link in &orphans.links {
+        let claim = TunnelName::of_link(&link.name).map(|tunnel| owned.claims.entry(tunnel).or_default());
+        if let (Some(claim), Some(gre)) = (claim, link.gre()) {
+            claim.tuples.insert(gre.tuple());
+        }
+    }
+    owned.loopback.extend(orphans.addresses.iter().map(|address| address.address.ip()));
+    let mut made = plan(desired, observed, owned);
+    let routes = std::mem::take(&mut made.orphans.routes).into_iter();
+    let delete = |route| PlannedStep { tunnel: None, step: Step::DeleteRoute(route) };
+    made.steps.splice(0..0, routes.map(delete));
+    made
+}
+
+fn remotes(goal: Goal<'_>) -> BTreeSet<Ipv4Addr> {
+    let enabled = goal.config.tunnels.values().filter(|tunnel| tunnel.enable && !goal.flush);
+    enabled.filter_map(|tunnel| tunnel.remotes.first().copied()).collect()
+}
+
+/// What the rounds of one turn did.
+#[derive(Default)]
+struct Taken {
+    done: Vec<Done>,
+    /// Of the last round only: what is left has failed.
+    failed: Vec<(PlannedStep, StepError)>,
+    adopted: BTreeSet<TunnelName>,
+}
+
+impl Taken {
+    fn sort(&mut self, steps: Vec<PlannedStep>, results: Vec<Result<(), StepError>>, observed: &Observed) {
+        self.failed.clear();
+        for (planned, result) in steps.into_iter().zip(results) {
+            match result {
+                Ok(()) => {
+                    let (action, _, text) = render::describe(&planned.step, observed);
+                    self.done.push(Done { planned, text: format!("{} {text}", action.name()) });
+                }
+                Err(error) => self.failed.push((planned, error)),
+            }
+        }
+    }
+}
