@@ -13,10 +13,14 @@
 //! | [`inventory`] | the store of claims and leases |
 //! | [`api`] | HTTP and JSON on a unix socket, and the data that is shown |
 //! | [`reconcile`] | the turn: look, lease, plan, claim, apply, read back |
+//! | [`daemon`] | the loop that keeps the declaration true, and all that is wired to it |
+//! | [`cli`] | the command line, a file a verb |
 
 pub mod alloc;
 pub mod api;
+pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod inventory;
 pub mod model;
 pub mod netlink;

@@ -1,0 +1,155 @@
+//! The command line: one file a verb. Every verb prints tables for people, and JSON with `-j`.
+//!
+//! The daemon answers when one runs; without one most verbs do their work themselves, as root (`source.rs`).
+//!
+//! | verb | with a daemon | without |
+//! |---|---|---|
+//! | `status`, `tunnel`, `pool`, `lease`, `plan` | shows what it says | looks at the host itself |
+//! | `apply` | has it read its declaration again | takes the lock and does it itself |
+//! | `flush` | asks it | takes the lock and does it itself |
+//! | `reload`, `events` | asks it | an error |
+//! | `flush --offline`, `flush --state-dir` | an error | takes the lock and does it itself |
+//! | `plan --offline`, `check`, `completions` | do not ask it | the same |
+//!
+//! | exit status | meaning |
+//! |---|---|
+//! | 0 | done; everything is as declared |
+//! | 1 | it failed; the error says why. Also: a daemon is needed, or was named, and does not answer |
+//! | 2 | the command line is wrong |
+//! | 3 | the declaration is wrong; the error shows where |
+//! | 4 | done, but some tunnels are not as declared |
+//! | 5 | `plan --exit-code`: there is something to do |
+
+mod apply;
+mod check;
+mod completions;
+mod context;
+mod daemon;
+mod events;
+mod flush;
+mod follow;
+mod lease;
+mod output;
+mod plan;
+mod pool;
+mod reload;
+mod source;
+mod status;
+mod stop;
+mod tunnel;
+mod units;
+mod watch;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use context::Context;
+pub use daemon::{LogFormat, Order};
+
+/// Kernel GRE tunnels, kept as declared. Packets never pass through greyhound.
+///
+/// Exit status: 0 as declared; 1 failed; 2 wrong usage; 3 wrong declaration; 4 some tunnels are not as
+/// declared; 5 there is something to do (plan --exit-code).
+#[derive(Debug, Parser)]
+#[command(name = "greyhound", version, max_term_width = 100)]
+pub struct Cli {
+    /// The declaration [default: /etc/greyhound/greyhound.toml]. While a daemon runs: its own, or an error.
+    #[arg(long, global = true, value_name = "FILE", env = "GREYHOUND_CONFIG")]
+    config: Option<PathBuf>,
+
+    /// The daemon's socket; then a daemon must answer [default: as declared, or /run/greyhound/greyhound.sock].
+    #[arg(long, global = true, value_name = "PATH", env = "GREYHOUND_SOCKET")]
+    socket: Option<PathBuf>,
+
+    /// Print JSON.
+    #[arg(short, long, global = true)]
+    json: bool,
+
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Keep the kernel as declared, in the foreground, until SIGTERM. The tunnels stay.
+    Daemon(daemon::Args),
+    /// Check a declaration: every mistake with its line and what to write instead.
+    Check(check::Args),
+    /// Show what would change in the kernel, before it does.
+    Plan(plan::Args),
+    /// Make the kernel as declared, and read it back. A daemon reads its declaration again first.
+    Apply(apply::Args),
+    /// Have the daemon read its declaration again. A wrong one changes nothing, and its mistakes are shown.
+    Reload(reload::Args),
+    /// Take away what greyhound made. Nothing else is touched.
+    Flush(flush::Args),
+    /// Every tunnel at a glance.
+    Status(status::Args),
+    /// What has happened, and with --follow what happens.
+    Events(events::Args),
+    /// The tunnels, as declared and as they are.
+    #[command(subcommand)]
+    Tunnel(tunnel::Verb),
+    /// Pools of addresses.
+    #[command(subcommand)]
+    Pool(pool::Verb),
+    /// Addresses leased from pools.
+    #[command(subcommand)]
+    Lease(lease::Verb),
+    /// Print a completion script for a shell.
+    Completions(completions::Args),
+}
+
+/// How a verb ended, when it did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    Whole,
+    BadDeclaration,
+    Partly,
+    ToDo,
+}
+
+impl From<Ended> for ExitCode {
+    fn from(ended: Ended) -> Self {
+        Self::from(match ended {
+            Ended::Whole => 0,
+            Ended::BadDeclaration => 3,
+            Ended::Partly => 4,
+            Ended::ToDo => 5,
+        })
+    }
+}
+
+impl Cli {
+    /// What the daemon is told, when it is what was asked for: then that is done instead of [`Self::run`].
+    pub fn daemon(&self) -> Option<Order> {
+        match &self.verb {
+            Verb::Daemon(args) => {
+                let config = self.config.clone().unwrap_or_else(|| context::CONFIG.into());
+                Some((config, args.log_format))
+            }
+            _ => None,
+        }
+    }
+
+    /// Does what the command line says.
+    pub fn run(self) -> anyhow::Result<Ended> {
+        let context = Context { config: self.config, socket: self.socket, json: self.json };
+        match self.verb {
+            Verb::Daemon(_) => anyhow::bail!("the daemon is started by `main`"),
+            Verb::Check(args) => check::run(&context, &args),
+            Verb::Plan(args) => plan::run(&context, &args),
+            Verb::Apply(args) => apply::run(&context, &args),
+            Verb::Reload(args) => reload::run(&context, &args),
+            Verb::Flush(args) => flush::run(&context, &args),
+            Verb::Status(args) => status::run(&context, &args),
+            Verb::Events(args) => events::run(&context, &args),
+            Verb::Tunnel(verb) => tunnel::run(&context, &verb),
+            Verb::Pool(verb) => pool::run(&context, &verb),
+            Verb::Lease(verb) => lease::run(&context, &verb),
+            Verb::Completions(args) => completions::run(&args),
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! The two clocks: one that never jumps, one that people read.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// A moment on both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Since the daemon began; waits are measured by it.
+    pub up: Duration,
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub wall_ms: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    begun: Instant,
+}
+
+impl Clock {
+    pub fn start() -> Self {
+        Self { begun: Instant::now() }
+    }
+
+    pub fn up(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    pub fn moment(&self) -> Moment {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Moment { up: self.up(), wall_ms: u64::try_from(wall.as_millis()).unwrap_or(u64::MAX) }
+    }
+}

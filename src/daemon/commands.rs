@@ -1,0 +1,146 @@
+//! What the API asks of the loop, and what it answers.
+
+use std::collections::BTreeSet;
+
+use super::keeper::{Aim, Keeper, sentence};
+use super::publisher::event_view;
+use super::source::Bad;
+use crate::api::{Answer, Command, Failure, Request};
+use crate::config::Config;
+use crate::model::{EventKind, TunnelName};
+use crate::reconcile::{self, Error, Goal, Turn, view};
+
+impl Keeper {
+    /// Does what is asked, and answers.
+    pub fn answer(&mut self, request: Request) {
+        let Request { command, by, reply } = request;
+        if command.changes() {
+            tracing::info!(uid = by.uid, pid = by.pid, "asked to {command:?}");
+        }
+        let answer = match command {
+            Command::Apply => self.apply(),
+            Command::Reload => self.reload(),
+            Command::Plan => self.plan(),
+            Command::Flush { orphans } => self.flush(orphans),
+            Command::Events { since, limit } => self.events(since, limit),
+            Command::Counters => {
+                self.show();
+                Ok(Answer::Counters)
+            }
+        };
+        // Who does not wait any more finds it among the events.
+        let _ = reply.send(answer);
+    }
+
+    /// SIGHUP: nobody waits for an answer, so a refusal is told by the log alone.
+    pub fn reload_on_signal(&mut self) {
+        // What was refused stands among the events.
+        let _ = self.reload();
+    }
+
+    fn apply(&mut self) -> Result<Answer, Failure> {
+        self.flushed = false;
+        self.kernel.doubt();
+        self.chronicle.forget();
+        self.outcome(Aim::Now)
+    }
+
+    /// Reads the declaration again. A bad one changes nothing.
+    fn reload(&mut self) -> Result<Answer, Failure> {
+        self.notify.reloading();
+        let answer = match self.source.read() {
+            Ok(config) => {
+                self.take_over(config);
+                self.flushed = false;
+                self.kernel.doubt();
+                self.outcome(Aim::Now)
+            }
+            Err(bad) => Err(self.refuse(&bad)),
+        };
+        self.notify.ready(&self.summary());
+        answer
+    }
+
+    fn refuse(&mut self, bad: &Bad) -> Failure {
+        let failure = self.source.refusal(bad);
+        if let Failure::Declaration { sentence, problems: _, text } = &failure {
+            if let Some(text) = text {
+                tracing::error!("{text}");
+            }
+            self.record(EventKind::Reload, sentence.clone());
+        }
+        failure
+    }
+
+    fn take_over(&mut self, config: Config) {
+        let changed = changed(&self.config, &config);
+        let mut text = format!("{} was read again: {} tunnel(s) changed", self.source.name(), changed.len());
+        if restart_needed(&self.config, &config) {
+            text.push_str(
+                "; the socket, its group and readers, and state_dir are taken over at the next start",
+            );
+        }
+        self.chronicle.redeclared(&changed);
+        self.config = Config {
+            daemon: crate::config::DaemonConfig { rest: config.daemon.rest, ..self.config.daemon.clone() },
+            ..config
+        };
+        self.record(EventKind::Reload, text);
+    }
+
+    fn flush(&mut self, orphans: bool) -> Result<Answer, Failure> {
+        self.kernel.doubt();
+        self.chronicle.forget();
+        self.flushed = true;
+        let answer = self.outcome(Aim::Flush { orphans });
+        self.record(EventKind::Flush, "everything that greyhound made was taken away".to_owned());
+        answer
+    }
+
+    /// Looks at the kernel anew, and works out what would change.
+    fn plan(&mut self) -> Result<Answer, Failure> {
+        self.kernel.doubt();
+        let goal = Goal { config: &self.config, flush: false, orphans: false };
+        let mut turn = Turn { goal, kernel: &mut self.kernel, state: &mut self.state };
+        let look = turn.look(reconcile::now()).map_err(|error| failed(&error))?;
+        Ok(Answer::Plan(view::plan(&look)))
+    }
+
+    fn events(&self, since: Option<u64>, limit: usize) -> Result<Answer, Failure> {
+        let limit = limit as u64;
+        let read = || {
+            let since = match since {
+                Some(since) => since,
+                None => self.state.last_event()?.saturating_sub(limit),
+            };
+            self.state.events(since, limit)
+        };
+        let events = read().map_err(|error| Failure::Failed(format!("{:#}", anyhow::Error::new(error))))?;
+        Ok(Answer::Events(events.iter().map(|(seq, event)| event_view(*seq, event)).collect()))
+    }
+
+    fn outcome(&mut self, aim: Aim) -> Result<Answer, Failure> {
+        let outcome = self.turn(aim).map_err(|error| failed(&error))?;
+        Ok(Answer::Outcome(view::outcome(&outcome)))
+    }
+}
+
+fn failed(error: &Error) -> Failure {
+    Failure::Failed(sentence(error))
+}
+
+/// Tunnels that are new, gone, or declared otherwise.
+fn changed(before: &Config, now: &Config) -> BTreeSet<TunnelName> {
+    let names = before.tunnels.keys().chain(now.tunnels.keys());
+    names.filter(|name| before.tunnels.get(*name) != now.tunnels.get(*name)).cloned().collect()
+}
+
+/// Was something changed that a running daemon keeps as it is?
+fn restart_needed(before: &Config, now: &Config) -> bool {
+    let fixed = |config: &Config| {
+        let crate::config::DaemonConfig { socket, state_dir, rest: _, readers_all, group } =
+            config.daemon.clone();
+        (socket, state_dir, readers_all, group)
+    };
+    fixed(before) != fixed(now)
+}

@@ -1,0 +1,157 @@
+//! What reaches the loop from outside: requests through a bounded queue, signals as flags, and a bell for both.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+
+use nix::errno::Errno;
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use crate::api::{Failure, Request};
+
+/// Requests that wait at once; one more is told to come again.
+const LENGTH: usize = 64;
+
+/// The loop's end.
+#[derive(Debug)]
+pub struct Inbox {
+    requests: Receiver<Request>,
+    bell: Arc<Bell>,
+}
+
+/// The other end; all copies lead to one loop.
+#[derive(Clone, Debug)]
+pub struct Outbox {
+    requests: SyncSender<Request>,
+    bell: Arc<Bell>,
+}
+
+#[derive(Debug)]
+struct Bell {
+    wake: EventFd,
+    reload: AtomicBool,
+    stop: AtomicBool,
+}
+
+/// An inbox, and the way to it.
+pub fn open() -> nix::Result<(Outbox, Inbox)> {
+    let wake = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?;
+    let bell = Arc::new(Bell { wake, reload: AtomicBool::new(false), stop: AtomicBool::new(false) });
+    let (sender, requests) = sync_channel(LENGTH);
+    Ok((Outbox { requests: sender, bell: Arc::clone(&bell) }, Inbox { requests, bell }))
+}
+
+impl Outbox {
+    /// Waits for nothing: where there is no room, the request is answered with that.
+    pub fn send(&self, request: Request) {
+        let (request, sentence) = match self.requests.try_send(request) {
+            Ok(()) => return self.bell.ring(),
+            Err(TrySendError::Full(request)) => (request, "the daemon is busy: try again"),
+            Err(TrySendError::Disconnected(request)) => (request, "the daemon is stopping"),
+        };
+        // Who does not wait any more need not hear it.
+        let _ = request.reply.send(Err(Failure::Busy(sentence.to_owned())));
+    }
+
+    /// The declaration is to be read again.
+    pub fn reload(&self) {
+        self.bell.reload.store(true, Ordering::Release);
+        self.bell.ring();
+    }
+
+    /// The loop is to end.
+    pub fn stop(&self) {
+        self.bell.stop.store(true, Ordering::Release);
+        self.bell.ring();
+    }
+}
+
+impl Inbox {
+    /// Readable when there is something to look at.
+    pub fn bell(&self) -> BorrowedFd<'_> {
+        self.bell.wake.as_fd()
+    }
+
+    /// The next request, of those that somebody still waits for.
+    pub fn next(&self) -> Option<Request> {
+        self.requests.try_iter().find(|request| !request.reply.is_closed())
+    }
+
+    /// Is the loop to end?
+    pub fn stopping(&self) -> bool {
+        self.bell.stop.load(Ordering::Acquire)
+    }
+
+    /// Is the declaration to be read again? Asking forgets it.
+    pub fn reloading(&self) -> bool {
+        self.bell.reload.swap(false, Ordering::AcqRel)
+    }
+
+    /// Until the bell is rung again. Before looking, or a ring is missed.
+    pub fn hush(&self) {
+        match self.bell.wake.read() {
+            Ok(_) | Err(Errno::EAGAIN) => {}
+            Err(errno) => tracing::warn!("the loop's bell cannot be read: {errno}"),
+        }
+    }
+}
+
+impl Bell {
+    fn ring(&self) {
+        // EAGAIN: it has been rung 2^64-2 times, and is heard.
+        let _ = self.wake.write(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{Command, Peer};
+    use tokio::sync::oneshot;
+
+    fn request() -> (Request, oneshot::Receiver<Result<crate::api::Answer, Failure>>) {
+        let (reply, answer) = oneshot::channel();
+        (
+            Request { command: Command::Plan, by: Peer { uid: 0, pid: None, groups: Vec::new() }, reply },
+            answer,
+        )
+    }
+
+    #[test]
+    fn requests_come_in_order_and_those_nobody_waits_for_are_left_out() {
+        let (outbox, inbox) = open().unwrap();
+        let (first, gone) = request();
+        let (second, _waits) = request();
+        drop(gone);
+        outbox.send(first);
+        outbox.send(second);
+        assert!(inbox.next().is_some());
+        assert!(inbox.next().is_none());
+    }
+
+    #[test]
+    fn who_finds_no_room_is_told_so_at_once() {
+        let (outbox, _inbox) = open().unwrap();
+        let mut answers: Vec<_> = (0..=LENGTH)
+            .map(|_| {
+                let (request, answer) = request();
+                outbox.send(request);
+                answer
+            })
+            .collect();
+        let refused = answers.pop().unwrap().blocking_recv().unwrap();
+        assert_eq!(refused, Err(Failure::Busy("the daemon is busy: try again".to_owned())));
+        assert!(answers[0].try_recv().is_err());
+    }
+
+    #[test]
+    fn signals_are_never_lost_and_are_heard_once() {
+        let (outbox, inbox) = open().unwrap();
+        (0..3).for_each(|_| outbox.reload());
+        assert!(inbox.reloading());
+        assert!(!inbox.reloading());
+        outbox.stop();
+        assert!(inbox.stopping() && inbox.stopping());
+    }
+}

@@ -1,0 +1,323 @@
+//! The loop: hear the kernel, take a turn, tell what came of it. It owns all state, and nothing waits for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher as _, RandomState};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use super::chronicle::{Chronicle, Turned};
+use super::clock::Clock;
+use super::inbox::Inbox;
+use super::mirrored::Mirrored;
+use super::notify::Notify;
+use super::publisher::{Publisher, Shown, links};
+use super::source::Source;
+use crate::config::Config;
+use crate::inventory::State;
+use crate::model::{Event, EventKind};
+use crate::netlink::Requests;
+use crate::reconcile::{self, Error, Goal, Look, Outcome, Turn};
+
+/// How often everything is read anew: some changes make no event.
+const CHECK: Duration = Duration::from_secs(10);
+/// What the kernel says in a row is answered by one turn.
+const SETTLE: Duration = Duration::from_millis(5);
+/// A turn after which something that could be done is left, because somebody undid it, is taken again after this.
+const AGAIN: Duration = Duration::from_millis(100);
+/// Waits between turns that could not be made at all: from, to.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// The loop and its state.
+pub struct Keeper {
+    pub source: Source,
+    pub config: Config,
+    pub kernel: Mirrored,
+    pub state: State,
+    pub chronicle: Chronicle,
+    pub publisher: Publisher,
+    pub inbox: Inbox,
+    pub notify: Notify,
+    pub clock: Clock,
+    pub pace: Pace,
+    /// Everything was taken away on request, and nothing is kept until the next request.
+    pub flushed: bool,
+    /// Why the last turn could not be made.
+    pub trouble: Option<String>,
+    /// The kernel as the last turn left it.
+    pub last: Option<Look>,
+}
+
+/// When the next turn is due. Times are since the daemon began.
+#[derive(Debug, Default)]
+pub struct Pace {
+    /// The mirror's revision that was planned on.
+    planned: u64,
+    check_at: Duration,
+    again_at: Option<Duration>,
+    retry: Duration,
+    /// When the loop last woke, and what had been asked of the kernel until then.
+    woke: (Duration, Requests),
+}
+
+/// What a turn is taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Aim {
+    Keep,
+    /// Whatever waits is tried now.
+    Now,
+    Flush {
+        orphans: bool,
+    },
+}
+
+impl Keeper {
+    /// Runs until it is told to stop.
+    pub fn run(mut self) {
+        self.begin();
+        while !self.inbox.stopping() {
+            let woke = self.wait();
+            self.pace.woke = (woke, self.kernel.requests());
+            self.notify.feed(self.clock.up());
+            self.inbox.hush();
+            if self.inbox.reloading() {
+                self.reload_on_signal();
+            }
+            while let Some(request) = self.inbox.next() {
+                self.answer(request);
+                self.notify.feed(self.clock.up());
+            }
+            self.keep();
+        }
+        self.end();
+    }
+
+    fn begin(&mut self) {
+        self.keep();
+        let text = format!(
+            "greyhound {} keeps {} tunnel(s) of {}",
+            env!("CARGO_PKG_VERSION"),
+            self.config.tunnels.len(),
+            self.source.name()
+        );
+        self.record(EventKind::Start, text);
+        self.notify.ready(&self.summary());
+    }
+
+    fn end(&mut self) {
+        self.notify.stopping();
+        self.record(EventKind::Stop, "the daemon ends; the tunnels stay".to_owned());
+    }
+
+    /// Until the kernel or somebody says something, or something is due. When that was.
+    fn wait(&self) -> Duration {
+        let up = self.clock.up();
+        let due =
+            [Some(self.pace.check_at), self.pace.again_at, self.chronicle.next(up), self.notify.feed_at()];
+        let due = due.into_iter().flatten().min().unwrap_or(up + CHECK);
+        let heard = self.poll(
+            &[PollFd::new(self.inbox.bell(), PollFlags::POLLIN), self.kernel_events()],
+            due.saturating_sub(up),
+        );
+        let woke = self.clock.up();
+        if heard && !self.inbox.stopping() {
+            // Somebody's script may be in the middle of several changes.
+            self.poll(&[PollFd::new(self.inbox.bell(), PollFlags::POLLIN)], SETTLE);
+        }
+        woke
+    }
+
+    fn kernel_events(&self) -> PollFd<'_> {
+        PollFd::new(self.kernel.events(), PollFlags::POLLIN)
+    }
+
+    /// Did something become readable within the time?
+    fn poll(&self, descriptors: &[PollFd<'_>], time: Duration) -> bool {
+        // Rounded up: a wait that ends just before its time would be many.
+        let time = time + Duration::from_micros(999);
+        let timeout = PollTimeout::try_from(time).unwrap_or(PollTimeout::MAX);
+        match poll(&mut descriptors.to_vec(), timeout) {
+            Ok(readable) => readable > 0,
+            Err(Errno::EINTR) => true,
+            Err(errno) => {
+                tracing::error!("the loop cannot wait: {errno}");
+                std::thread::sleep(AGAIN);
+                true
+            }
+        }
+    }
+
+    /// A turn, when one is due.
+    fn keep(&mut self) {
+        let up = self.clock.up();
+        let checking = self.pace.check_at <= up;
+        if checking {
+            self.kernel.doubt();
+            self.pace.check_at = up + CHECK;
+        }
+        let heard = self.kernel.hear();
+        let resynced = self.tell_losses();
+        if let Err(error) = heard {
+            return self.troubled(&Error::Netlink(error));
+        }
+        if self.flushed {
+            if checking {
+                self.show();
+            }
+            return;
+        }
+        let woken = |at: Option<Duration>| at.is_some_and(|at| at <= up);
+        let waited = self.pace.again_at;
+        if !(checking
+            || resynced
+            || woken(waited)
+            || self.kernel.revision() != self.pace.planned
+            || self.waits_are_over(up))
+        {
+            return;
+        }
+        // What went wrong is in the log, in the store and in what is shown.
+        let _ = self.turn(Aim::Keep);
+    }
+
+    fn waits_are_over(&self, up: Duration) -> bool {
+        self.chronicle.due(up)
+    }
+
+    /// One turn, and all that follows from it.
+    pub fn turn(&mut self, aim: Aim) -> Result<Outcome, Error> {
+        let (flush, orphans) = match aim {
+            Aim::Keep | Aim::Now => (false, false),
+            Aim::Flush { orphans } => (true, orphans),
+        };
+        let up = self.clock.up();
+        let chronicle = &self.chronicle;
+        let mut admit = |step: &_| aim != Aim::Keep || chronicle.admits(step, up);
+        let goal = Goal { config: &self.config, flush, orphans };
+        let mut turn = Turn { goal, kernel: &mut self.kernel, state: &mut self.state };
+        let turned = turn.run(reconcile::now(), &mut admit);
+        // Only now: what is heard in the turn's own look explains its steps, too.
+        let (causes, later) = self.kernel.take_causes();
+        let outcome = match turned {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                self.troubled(&error);
+                return Err(error);
+            }
+        };
+        self.log_cost();
+        self.trouble = None;
+        self.pace.retry = Duration::ZERO;
+        let turned = Turned {
+            outcome: &outcome,
+            causes: &causes,
+            later: &later,
+            at: self.clock.moment(),
+            spread: random(),
+        };
+        let events = self.chronicle.tell(&turned);
+        self.publisher.record(&mut self.state, &events);
+        self.pace.planned = self.kernel.revision();
+        self.pace.again_at = self.left(&outcome.last).then(|| self.clock.up() + AGAIN);
+        self.last = Some(outcome.last.clone());
+        self.show();
+        Ok(outcome)
+    }
+
+    /// What was asked of the kernel since the loop woke, and how long ago that was.
+    fn log_cost(&self) {
+        let (woke, before) = self.pace.woke;
+        let Requests { dumps, reads, changes } = self.kernel.requests();
+        let elapsed_us = self.clock.up().saturating_sub(woke).as_micros();
+        tracing::debug!(
+            dumps = dumps - before.dumps,
+            reads = reads - before.reads,
+            changes = changes - before.changes,
+            elapsed_us,
+            "a turn was taken"
+        );
+    }
+
+    /// Is something left that could be done now?
+    fn left(&self, last: &Look) -> bool {
+        let up = self.clock.up();
+        last.plan.steps.iter().any(|step| self.chronicle.admits(step, up))
+    }
+
+    /// A turn could not be made: it is tried again, less and less often.
+    fn troubled(&mut self, error: &Error) {
+        let text = sentence(error);
+        let (from, to) = RETRY;
+        self.pace.retry = (self.pace.retry * 2).clamp(from, to);
+        self.pace.again_at = Some(self.clock.up() + self.pace.retry);
+        if self.trouble.as_ref() != Some(&text) {
+            self.trouble = Some(text.clone());
+            self.record(EventKind::Fail, text);
+            self.show();
+        }
+    }
+
+    /// Says so, when events were lost.
+    fn tell_losses(&mut self) -> bool {
+        let losses = self.kernel.take_losses();
+        if losses > 0 {
+            self.record(
+                EventKind::Resync,
+                "events of the kernel were lost: everything was read anew".to_owned(),
+            );
+        }
+        losses > 0
+    }
+
+    pub fn record(&mut self, kind: EventKind, text: String) {
+        let event = Event { at_ms: self.clock.moment().wall_ms, kind, tunnel: None, text };
+        self.publisher.record(&mut self.state, &[event]);
+    }
+
+    /// Shows what is known, with fresh counters.
+    pub fn show(&mut self) {
+        let Some(look) = &self.last else { return };
+        let counters = self.kernel.counters(&links(look)).unwrap_or_else(|error| {
+            tracing::warn!("counters cannot be read: {error}");
+            BTreeMap::new()
+        });
+        let mut notes: Vec<String> = self.trouble.iter().cloned().collect();
+        if self.flushed {
+            notes.push("flushed: nothing is kept until apply, reload or a restart".to_owned());
+        }
+        let shown = Shown { config: &self.config, look, counters: &counters, notes: &notes };
+        if let Err(error) = self.publisher.show(&shown, &self.state) {
+            tracing::error!("the state cannot be read: {:#}", anyhow::Error::new(error));
+        }
+    }
+
+    /// For the service manager.
+    pub fn summary(&self) -> String {
+        let tunnels = self.config.tunnels.len();
+        let waiting = self.last.as_ref().map_or(0, |look| {
+            let waiting: BTreeSet<_> = look.plan.held.keys().chain(look.plan.refused.keys()).collect();
+            waiting.len()
+        });
+        match waiting {
+            0 => format!("{tunnels} tunnel(s) kept"),
+            waiting => format!("{tunnels} tunnel(s) kept, {waiting} of them cannot be as declared"),
+        }
+    }
+}
+
+/// An error and what caused it.
+pub fn sentence(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// 0 to 1000.
+fn random() -> u32 {
+    u32::try_from(RandomState::new().hash_one(()) % 1001).unwrap_or(0)
+}

@@ -1,0 +1,36 @@
+//! `greyhound daemon`: makes the declaration true, and keeps it true.
+//!
+//! One thread owns all state and takes turns (`keeper`); the main thread serves the API and hears signals. What
+//! they tell each other goes through a bounded queue with a bell, and a snapshot of which the latest wins. A panic
+//! anywhere ends the process: half a daemon is worse than none, and the tunnels stay.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `start` | what is opened, and in which order; signals; the end |
+//! | `keeper` | the loop: hear, turn, tell |
+//! | `commands` | what the API asks of the loop |
+//! | `mirrored` | the kernel as the loop sees it: a mirror kept true by events |
+//! | `chronicle` | what a turn means: events to tell, repairs to hold back (pure) |
+//! | `damping` | how often one object is put right (pure) |
+//! | `publisher` | events into store, log and streams; the snapshot that the API reads |
+//! | `source` | the declaration, read and read again |
+//! | `inbox` | the queue and its bell |
+//! | `notify` | word to the service manager |
+//! | `clock` | the two clocks: one that never jumps, one that people read |
+//! | `log` | text or JSON on standard error |
+
+mod chronicle;
+mod clock;
+mod commands;
+mod damping;
+mod inbox;
+mod keeper;
+mod log;
+mod mirrored;
+mod notify;
+mod publisher;
+mod source;
+mod start;
+
+pub use log::Format;
+pub use start::{Ended, Options, run};

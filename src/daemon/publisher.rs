@@ -1,0 +1,152 @@
+//! What the loop knows, made known: events into store, log and streams; the snapshot that the API reads.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::sync::{broadcast, watch};
+
+use crate::api::Snapshot;
+use crate::api::dto::{CountersView, EventView, PlanView, PoolsView, RepairView, StatusView};
+use crate::config::Config;
+use crate::inventory::{self, State};
+use crate::model::{Counters, Event, EventKind, TunnelName};
+use crate::reconcile::{self, Look, locals, view};
+
+/// The ends that the loop holds.
+#[derive(Debug)]
+pub struct Publisher {
+    /// The declaration's name, as it is shown.
+    pub config_name: String,
+    pub snapshot: watch::Sender<Arc<Snapshot>>,
+    pub events: broadcast::Sender<EventView>,
+}
+
+/// What there is to show.
+pub struct Shown<'a> {
+    pub config: &'a Config,
+    pub look: &'a Look,
+    /// By ifindex.
+    pub counters: &'a BTreeMap<u32, Counters>,
+    /// What an operator should know beyond the plan's own notes.
+    pub notes: &'a [String],
+}
+
+impl Publisher {
+    /// Logs the events, keeps them, and sends them to all who follow. One that cannot be kept has no number, and
+    /// stands in the log only.
+    pub fn record(&self, state: &mut State, events: &[Event]) {
+        if events.is_empty() {
+            return;
+        }
+        events.iter().for_each(log);
+        match state.change::<_, inventory::Error>(|change| change.record(events)) {
+            // Nobody may be following.
+            Ok(first) => {
+                (first..).zip(events).for_each(|(seq, event)| drop(self.events.send(event_view(seq, event))))
+            }
+            Err(error) => tracing::error!("events cannot be kept: {:#}", anyhow::Error::new(error)),
+        }
+    }
+
+    /// Puts what is shown into the snapshot.
+    pub fn show(&self, shown: &Shown<'_>, state: &State) -> Result<(), inventory::Error> {
+        let Shown { config, look, counters, notes } = *shown;
+        let book = state.book()?;
+        let foreign = locals::foreign(&look.observed, &config.tunnels, &look.owned);
+        let mut status = view::status(&self.config_name, config, look, &book);
+        status.notes.extend(notes.iter().cloned());
+        fill(&mut status, state, counters)?;
+        let snapshot = Snapshot {
+            ready: true,
+            status,
+            leases: book.leases().map(view::lease).collect(),
+            pools: view::pools(config, &book, &foreign, reconcile::now()),
+            plan: view::plan(look),
+        };
+        self.snapshot.send_replace(Arc::new(snapshot));
+        Ok(())
+    }
+}
+
+/// What nobody has seen yet.
+pub fn nothing(config_name: &str) -> Snapshot {
+    Snapshot {
+        ready: false,
+        status: StatusView {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            config: config_name.to_owned(),
+            tunnels: Vec::new(),
+            orphans: Vec::new(),
+            notes: Vec::new(),
+        },
+        leases: Vec::new(),
+        pools: PoolsView { rule: Vec::new(), pools: Vec::new(), strays: Vec::new() },
+        plan: PlanView {
+            summary: String::new(),
+            steps: Vec::new(),
+            held: BTreeMap::new(),
+            refused: BTreeMap::new(),
+            adopted: Vec::new(),
+            orphans: Vec::new(),
+            notes: Vec::new(),
+            text: String::new(),
+        },
+    }
+}
+
+pub fn event_view(seq: u64, event: &Event) -> EventView {
+    let Event { at_ms, kind, tunnel, text } = event;
+    let tunnel = tunnel.as_ref().map(ToString::to_string);
+    EventView { seq, at_ms: *at_ms, kind: kind.to_string(), tunnel, text: text.clone() }
+}
+
+/// What the kernel and the store know of tunnels beyond the plan.
+fn fill(
+    status: &mut StatusView,
+    state: &State,
+    counters: &BTreeMap<u32, Counters>,
+) -> Result<(), inventory::Error> {
+    let (made, repairs) = (state.made_at()?, state.repairs()?);
+    let texts = |tunnel: &TunnelName| tunnel.to_string();
+    let made: BTreeMap<String, u64> = made.iter().map(|(tunnel, at)| (texts(tunnel), *at)).collect();
+    let repairs: BTreeMap<String, &Event> =
+        repairs.iter().map(|(tunnel, event)| (texts(tunnel), event)).collect();
+    for tunnel in &mut status.tunnels {
+        tunnel.counters = tunnel.ifindex.and_then(|index| counters.get(&index)).map(counters_view);
+        tunnel.up_since = made.get(&tunnel.name).copied().filter(|_| tunnel.ifindex.is_some());
+        tunnel.last_repair = repairs
+            .get(&tunnel.name)
+            .map(|event| RepairView { at_ms: event.at_ms, cause: event.text.clone() });
+    }
+    Ok(())
+}
+
+fn counters_view(counters: &Counters) -> CountersView {
+    let Counters { rx_packets, tx_packets, rx_bytes, tx_bytes, rx_errors, tx_errors } = *counters;
+    CountersView { rx_bytes, rx_packets, rx_errors, tx_bytes, tx_packets, tx_errors }
+}
+
+/// The links that are shown, whose counters are worth reading.
+pub fn links(look: &Look) -> BTreeSet<u32> {
+    let ours = |index: &u32| {
+        look.observed.links.get(index).is_some_and(|link| TunnelName::of_link(&link.name).is_some())
+    };
+    look.observed.links.keys().copied().filter(ours).collect()
+}
+
+fn log(event: &Event) {
+    let Event { at_ms: _, kind, tunnel, text } = event;
+    let tunnel = tunnel.as_ref().map_or("-", TunnelName::as_str);
+    match kind {
+        EventKind::Fail | EventKind::Damp | EventKind::Refuse | EventKind::Hold | EventKind::Resync => {
+            tracing::warn!(kind = kind.name(), tunnel, "{text}");
+        }
+        EventKind::Start
+        | EventKind::Stop
+        | EventKind::Reload
+        | EventKind::Apply
+        | EventKind::Repair
+        | EventKind::Adopt
+        | EventKind::Flush => tracing::info!(kind = kind.name(), tunnel, "{text}"),
+    }
+}

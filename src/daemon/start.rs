@@ -1,0 +1,171 @@
+//! What is opened, and in which order; signals; the end.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+
+use anyhow::Context as _;
+use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use super::chronicle::Chronicle;
+use super::clock::Clock;
+use super::inbox::{self, Outbox};
+use super::keeper::{Keeper, Pace};
+use super::log::{self, Format};
+use super::mirrored::Mirrored;
+use super::notify::Notify;
+use super::publisher::{Publisher, nothing};
+use super::source::{Bad, Source};
+use crate::api::{self, Access, Handle, Limits, Readers, Request, Socket, group_id};
+use crate::config::{Config, DaemonConfig};
+use crate::inventory::State;
+use crate::reconcile::{Lock, may_change, take_home};
+
+/// Requests between the API and the loop's own queue.
+const REQUESTS: usize = 16;
+/// Events that a follower may be behind.
+const EVENTS: usize = 1024;
+
+/// How the daemon is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The declaration.
+    pub config: PathBuf,
+    pub format: Format,
+}
+
+/// How the daemon ended, when it did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to.
+    Told,
+    /// The declaration is wrong, and was shown to be.
+    BadDeclaration,
+}
+
+/// Runs the daemon in the foreground until SIGTERM or SIGINT. The tunnels stay.
+pub fn run(options: &Options) -> anyhow::Result<Ended> {
+    log::start(options.format)?;
+    end_with_any_panic();
+    let source = Source::new(&options.config);
+    let config = match source.read() {
+        Ok(config) => config,
+        Err(Bad::Unread(error)) => {
+            return Err(error).with_context(|| format!("cannot read {}", source.name()));
+        }
+        Err(Bad::Wrong(problems)) => {
+            anstream::eprintln!("{}", problems.render(true));
+            return Ok(Ended::BadDeclaration);
+        }
+    };
+    may_change()?;
+    let _lock = Lock::take()?;
+    let access = access(&config.daemon)?;
+    let state = open_state(&config)?;
+    let kernel = Mirrored::open()?;
+    let socket = Socket::bind(&config.daemon.socket, &access)?;
+    let (outbox, inbox) = inbox::open()?;
+    let (requests, asked) = mpsc::channel(REQUESTS);
+    let (events, _) = broadcast::channel(EVENTS);
+    let (snapshot, shown) = watch::channel(Arc::new(nothing(&source.name())));
+    let handle = Handle { requests, snapshot: shown, events: events.clone() };
+    let publisher = Publisher { config_name: source.name(), snapshot, events };
+    let keeper = Keeper {
+        source,
+        config,
+        kernel,
+        state,
+        chronicle: Chronicle::default(),
+        publisher,
+        inbox,
+        notify: Notify::new(),
+        clock: Clock::start(),
+        pace: Pace::default(),
+        flushed: false,
+        trouble: None,
+        last: None,
+    };
+    let (ended, end) = oneshot::channel();
+    let looping = thread::Builder::new().name("reconcile".to_owned()).spawn(move || {
+        keeper.run();
+        // The API may have ended already.
+        let _ = ended.send(());
+    })?;
+    let served = serve(socket, handle, access, asked, &outbox, end);
+    outbox.stop();
+    looping.join().map_err(|_| anyhow::anyhow!("the loop panicked"))?;
+    served.map(|()| Ended::Told)
+}
+
+/// The API and the signals, on the main thread, until the loop has ended.
+fn serve(
+    socket: Socket,
+    handle: Handle,
+    access: Access,
+    mut asked: mpsc::Receiver<Request>,
+    outbox: &Outbox,
+    end: oneshot::Receiver<()>,
+) -> anyhow::Result<()> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let requests = outbox.clone();
+        tokio::spawn(async move {
+            while let Some(request) = asked.recv().await {
+                requests.send(request);
+            }
+        });
+        tokio::spawn(hear(outbox.clone())?);
+        let over = async {
+            // An error: the loop is gone, and with it the sender.
+            let _ = end.await;
+        };
+        api::serve(socket, handle, access, Limits::default(), over).await.context("the API cannot be served")
+    })
+}
+
+/// Passes signals on. They are caught from now on.
+fn hear(outbox: Outbox) -> std::io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => outbox.stop(),
+                _ = interrupt.recv() => outbox.stop(),
+                _ = hangup.recv() => outbox.reload(),
+            }
+        }
+    })
+}
+
+fn open_state(config: &Config) -> anyhow::Result<State> {
+    let directory = &config.daemon.state_dir;
+    let mut state = State::open(directory)
+        .with_context(|| format!("the state in {} cannot be used", directory.display()))?;
+    if let Some(notice) = state.notice() {
+        tracing::warn!("{notice}");
+    }
+    take_home(&mut state, directory)?;
+    Ok(state)
+}
+
+fn access(daemon: &DaemonConfig) -> anyhow::Result<Access> {
+    let group =
+        group_id(&daemon.group).with_context(|| format!("group {} cannot be looked up", daemon.group))?;
+    if group.is_none() {
+        tracing::info!("there is no group {}: only root may change things over the API", daemon.group);
+    }
+    let readers = if daemon.readers_all { Readers::All } else { Readers::Group };
+    Ok(Access { group, readers })
+}
+
+/// Half a daemon is worse than none: the service manager starts a whole one, and the tunnels stay meanwhile.
+fn end_with_any_panic() {
+    let print = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        print(panic);
+        std::process::abort();
+    }));
+}
