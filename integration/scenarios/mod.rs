@@ -1,0 +1,51 @@
+//! What is shown, a file a topic. A new topic is a file here, and a line in each of the two lists below.
+
+mod clashes;
+mod daemon;
+mod daemon_api;
+mod daemon_kit;
+mod daemon_life;
+mod daemon_trouble;
+mod lab;
+mod leftovers;
+mod mirror;
+mod mirror_deeds;
+mod netlink_answers;
+mod netlink_clashes;
+mod netlink_kit;
+mod netlink_links;
+mod pools;
+mod repairs;
+mod routing;
+mod scale;
+mod tunnels;
+mod verbs;
+mod witness;
+mod witness_daemon;
+
+use crate::support::scenario::Scenario;
+
+pub fn all() -> Vec<Scenario> {
+    [
+        lab::SCENARIOS,
+        witness::SCENARIOS,
+        witness_daemon::SCENARIOS,
+        netlink_answers::SCENARIOS,
+        netlink_clashes::SCENARIOS,
+        netlink_links::SCENARIOS,
+        mirror::SCENARIOS,
+        tunnels::SCENARIOS,
+        routing::SCENARIOS,
+        leftovers::SCENARIOS,
+        repairs::SCENARIOS,
+        clashes::SCENARIOS,
+        pools::SCENARIOS,
+        verbs::SCENARIOS,
+        daemon::SCENARIOS,
+        daemon_life::SCENARIOS,
+        daemon_trouble::SCENARIOS,
+        daemon_api::SCENARIOS,
+        scale::SCENARIOS,
+    ]
+    .concat()
+}
