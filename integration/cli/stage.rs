@@ -229,16 +229,7 @@ pub fn event(seq: u64, at_ms: u64) -> EventView {
 }
 
 fn plan(summary: &str) -> PlanView {
-    PlanView {
-        summary: summary.to_owned(),
-        steps: vec![],
-        held: Default::default(),
-        refused: Default::default(),
-        adopted: vec![],
-        orphans: vec![],
-        notes: vec![],
-        text: String::new(),
-    }
+    PlanView { summary: summary.to_owned(), ..PlanView::default() }
 }
 
 fn outcome(summary: &str) -> OutcomeView {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 /// What would change in the kernel, and what stands in the way.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PlanView {
     /// One sentence.
     pub summary: String,
@@ -174,7 +174,7 @@ pub struct LeaseView {
 }
 
 /// How addresses are chosen, and the state of every pool.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PoolsView {
     /// The rule, sentence by sentence.
     pub rule: Vec<String>,

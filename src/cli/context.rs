@@ -1,6 +1,6 @@
 //! What every verb starts from: the declaration, the store, the kernel.
 
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -13,9 +13,6 @@ use crate::reconcile::{self, Goal, Look, Turn};
 
 /// Where the declaration is read from when nothing else is said.
 pub const CONFIG: &str = "/etc/greyhound/greyhound.toml";
-
-/// A declaration larger than this is not read: `config` would refuse it.
-const LARGEST: u64 = 16 << 20;
 
 /// The global options.
 #[derive(Clone, Debug)]
@@ -95,10 +92,8 @@ pub fn read(file: &Path) -> anyhow::Result<Checked> {
 }
 
 fn bytes(file: &Path) -> anyhow::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let read = std::fs::File::open(file).and_then(|open| open.take(LARGEST).read_to_end(&mut bytes));
-    match read {
-        Ok(_) => Ok(bytes),
+    match reconcile::read_declaration(file) {
+        Ok(bytes) => Ok(bytes),
         Err(error) if error.kind() == ErrorKind::NotFound => anyhow::bail!(
             "cannot read {}: No such file or directory: write one (docs: README), or name another with --config",
             file.display()

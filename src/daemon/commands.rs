@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use super::keeper::{Aim, Keeper, sentence};
-use super::publisher::event_view;
+use super::keeper::{Aim, Keeper};
+use super::publisher::{event_view, sentence};
 use super::source::Bad;
 use crate::api::{Answer, Command, Failure, Request};
 use crate::config::Config;
 use crate::model::{EventKind, TunnelName};
-use crate::reconcile::{self, Error, Goal, Turn, view};
+use crate::reconcile::{self, Goal, Turn, view};
 
 impl Keeper {
     /// Does what is asked, and answers.
@@ -24,7 +24,7 @@ impl Keeper {
             Command::Flush { orphans } => self.flush(orphans),
             Command::Events { since, limit } => self.events(since, limit),
             Command::Counters => {
-                self.show();
+                self.count();
                 Ok(Answer::Counters)
             }
         };
@@ -102,7 +102,7 @@ impl Keeper {
         self.kernel.doubt();
         let goal = Goal { config: &self.config, flush: false, orphans: false };
         let mut turn = Turn { goal, kernel: &mut self.kernel, state: &mut self.state };
-        let look = turn.look(reconcile::now()).map_err(|error| failed(&error))?;
+        let look = turn.look(reconcile::now()).map_err(|error| Failure::Failed(sentence(error)))?;
         Ok(Answer::Plan(view::plan(&look)))
     }
 
@@ -115,18 +115,13 @@ impl Keeper {
             };
             self.state.events(since, limit)
         };
-        let events = read().map_err(|error| Failure::Failed(format!("{:#}", anyhow::Error::new(error))))?;
+        let events = read().map_err(|error| Failure::Failed(sentence(error)))?;
         Ok(Answer::Events(events.iter().map(|(seq, event)| event_view(*seq, event)).collect()))
     }
 
     fn outcome(&mut self, aim: Aim) -> Result<Answer, Failure> {
-        let outcome = self.turn(aim).map_err(|error| failed(&error))?;
-        Ok(Answer::Outcome(view::outcome(&outcome)))
+        self.turn(aim, view::outcome).map(Answer::Outcome).map_err(Failure::Failed)
     }
-}
-
-fn failed(error: &Error) -> Failure {
-    Failure::Failed(sentence(error))
 }
 
 /// Tunnels that are new, gone, or declared otherwise.

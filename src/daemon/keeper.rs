@@ -12,11 +12,11 @@ use super::clock::Clock;
 use super::inbox::Inbox;
 use super::mirrored::Mirrored;
 use super::notify::Notify;
-use super::publisher::{Publisher, Shown, links};
+use super::publisher::{Publisher, Shown, links, sentence};
 use super::source::Source;
 use crate::config::Config;
 use crate::inventory::State;
-use crate::model::{Event, EventKind};
+use crate::model::{Counters, Event, EventKind};
 use crate::netlink::Requests;
 use crate::reconcile::{self, Error, Goal, Look, Outcome, Turn};
 
@@ -47,6 +47,8 @@ pub struct Keeper {
     pub trouble: Option<String>,
     /// The kernel as the last turn left it.
     pub last: Option<Look>,
+    /// By ifindex, as they were when somebody last asked.
+    pub counters: BTreeMap<u32, Counters>,
 }
 
 /// When the next turn is due. Times are since the daemon began.
@@ -159,7 +161,8 @@ impl Keeper {
         let heard = self.kernel.hear();
         let resynced = self.tell_losses();
         if let Err(error) = heard {
-            return self.troubled(&Error::Netlink(error));
+            self.troubled(Error::Netlink(error));
+            return;
         }
         if self.flushed {
             if checking {
@@ -178,15 +181,15 @@ impl Keeper {
             return;
         }
         // What went wrong is in the log, in the store and in what is shown.
-        let _ = self.turn(Aim::Keep);
+        let _ = self.turn(Aim::Keep, |_| ());
     }
 
     fn waits_are_over(&self, up: Duration) -> bool {
         self.chronicle.due(up)
     }
 
-    /// One turn, and all that follows from it.
-    pub fn turn(&mut self, aim: Aim) -> Result<Outcome, Error> {
+    /// One turn, and all that follows from it. What `shown` makes of it, or why there was none, in a sentence.
+    pub fn turn<T>(&mut self, aim: Aim, shown: impl FnOnce(&Outcome) -> T) -> Result<T, String> {
         let (flush, orphans) = match aim {
             Aim::Keep | Aim::Now => (false, false),
             Aim::Flush { orphans } => (true, orphans),
@@ -201,10 +204,7 @@ impl Keeper {
         let (causes, later) = self.kernel.take_causes();
         let outcome = match turned {
             Ok(outcome) => outcome,
-            Err(error) => {
-                self.troubled(&error);
-                return Err(error);
-            }
+            Err(error) => return Err(self.troubled(error)),
         };
         self.log_cost();
         self.trouble = None;
@@ -220,9 +220,10 @@ impl Keeper {
         self.publisher.record(&mut self.state, &events);
         self.pace.planned = self.kernel.revision();
         self.pace.again_at = self.left(&outcome.last).then(|| self.clock.up() + AGAIN);
-        self.last = Some(outcome.last.clone());
+        let shown = shown(&outcome);
+        self.last = Some(outcome.last);
         self.show();
-        Ok(outcome)
+        Ok(shown)
     }
 
     /// What was asked of the kernel since the loop woke, and how long ago that was.
@@ -246,16 +247,17 @@ impl Keeper {
     }
 
     /// A turn could not be made: it is tried again, less and less often.
-    fn troubled(&mut self, error: &Error) {
+    fn troubled(&mut self, error: Error) -> String {
         let text = sentence(error);
         let (from, to) = RETRY;
         self.pace.retry = (self.pace.retry * 2).clamp(from, to);
         self.pace.again_at = Some(self.clock.up() + self.pace.retry);
         if self.trouble.as_ref() != Some(&text) {
             self.trouble = Some(text.clone());
-            self.record(EventKind::Fail, text);
+            self.record(EventKind::Fail, text.clone());
             self.show();
         }
+        text
     }
 
     /// Says so, when events were lost.
@@ -275,20 +277,26 @@ impl Keeper {
         self.publisher.record(&mut self.state, &[event]);
     }
 
-    /// Shows what is known, with fresh counters.
-    pub fn show(&mut self) {
+    /// Reads the counters, and shows them. Nobody else does: a turn costs no dump for what nobody asks.
+    pub fn count(&mut self) {
         let Some(look) = &self.last else { return };
-        let counters = self.kernel.counters(&links(look)).unwrap_or_else(|error| {
-            tracing::warn!("counters cannot be read: {error}");
-            BTreeMap::new()
-        });
+        match self.kernel.counters(&links(look)) {
+            Ok(counters) => self.counters = counters,
+            Err(error) => tracing::warn!("counters cannot be read: {error}"),
+        }
+        self.show();
+    }
+
+    /// Shows what is known.
+    fn show(&self) {
+        let Some(look) = &self.last else { return };
         let mut notes: Vec<String> = self.trouble.iter().cloned().collect();
         if self.flushed {
             notes.push("flushed: nothing is kept until apply, reload or a restart".to_owned());
         }
-        let shown = Shown { config: &self.config, look, counters: &counters, notes: &notes };
+        let shown = Shown { config: &self.config, look, counters: &self.counters, notes: &notes };
         if let Err(error) = self.publisher.show(&shown, &self.state) {
-            tracing::error!("the state cannot be read: {:#}", anyhow::Error::new(error));
+            tracing::error!("the state cannot be read: {}", sentence(error));
         }
     }
 
@@ -304,17 +312,6 @@ impl Keeper {
             waiting => format!("{tunnels} tunnel(s) kept, {waiting} of them cannot be as declared"),
         }
     }
-}
-
-/// An error and what caused it.
-pub fn sentence(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 /// 0 to 1000.

@@ -44,7 +44,7 @@ impl Publisher {
             Ok(first) => {
                 (first..).zip(events).for_each(|(seq, event)| drop(self.events.send(event_view(seq, event))))
             }
-            Err(error) => tracing::error!("events cannot be kept: {:#}", anyhow::Error::new(error)),
+            Err(error) => tracing::error!("events cannot be kept: {}", sentence(error)),
         }
     }
 
@@ -80,18 +80,14 @@ pub fn nothing(config_name: &str) -> Snapshot {
             notes: Vec::new(),
         },
         leases: Vec::new(),
-        pools: PoolsView { rule: Vec::new(), pools: Vec::new(), strays: Vec::new() },
-        plan: PlanView {
-            summary: String::new(),
-            steps: Vec::new(),
-            held: BTreeMap::new(),
-            refused: BTreeMap::new(),
-            adopted: Vec::new(),
-            orphans: Vec::new(),
-            notes: Vec::new(),
-            text: String::new(),
-        },
+        pools: PoolsView::default(),
+        plan: PlanView::default(),
     }
+}
+
+/// An error and what caused it.
+pub fn sentence(error: impl std::error::Error + Send + Sync + 'static) -> String {
+    format!("{:#}", anyhow::Error::new(error))
 }
 
 pub fn event_view(seq: u64, event: &Event) -> EventView {

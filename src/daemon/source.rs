@@ -1,10 +1,10 @@
 //! The declaration, read and read again.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::api::Failure;
-use crate::config::{self, Config, Diagnostics, LARGEST_FILE};
+use crate::config::{self, Config, Diagnostics};
+use crate::reconcile::read_declaration;
 
 /// Where the declaration is.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ impl Source {
 
     /// Reads and checks the declaration as it is now.
     pub fn read(&self) -> Result<Config, Bad> {
-        let bytes = read(&self.path).map_err(Bad::Unread)?;
+        let bytes = read_declaration(&self.path).map_err(Bad::Unread)?;
         config::parse_bytes(&bytes, &self.name()).map_err(|problems| Bad::Wrong(Box::new(problems)))
     }
 
@@ -53,12 +53,4 @@ impl Source {
             },
         }
     }
-}
-
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    // One byte more than is taken, so that a longer file is seen to be one.
-    let most = LARGEST_FILE as u64 + 1;
-    std::fs::File::open(path)?.take(most).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }

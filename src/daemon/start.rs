@@ -1,5 +1,6 @@
 //! What is opened, and in which order; signals; the end.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -86,6 +87,7 @@ pub fn run(options: &Options) -> anyhow::Result<Ended> {
         flushed: false,
         trouble: None,
         last: None,
+        counters: BTreeMap::new(),
     };
     let (ended, end) = oneshot::channel();
     let looping = thread::Builder::new().name("reconcile".to_owned()).spawn(move || {

@@ -8,11 +8,13 @@
 //! | [`turn`] | the turn itself |
 //! | [`view`] | a turn as the data that greyhound shows |
 //! | `capability` | may this process change the kernel at all |
+//! | `declaration` | the declaration's file |
 //! | `home` | one store for one network namespace |
 //! | [`lock`] | one writer per network namespace |
 
 mod capability;
 pub mod claims;
+mod declaration;
 mod home;
 pub mod locals;
 pub mod lock;
@@ -28,6 +30,7 @@ use crate::model::Timestamp;
 use crate::{inventory, netlink};
 
 pub use capability::may_change;
+pub use declaration::read_declaration;
 pub use home::take_home;
 pub use lock::Lock;
 pub use turn::{Done, Goal, Kernel, Look, Outcome, Turn};

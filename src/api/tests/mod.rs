@@ -188,16 +188,7 @@ fn event(seq: u64) -> EventView {
 }
 
 fn plan(summary: &str) -> PlanView {
-    PlanView {
-        summary: summary.to_owned(),
-        steps: vec![],
-        held: Default::default(),
-        refused: Default::default(),
-        adopted: vec![],
-        orphans: vec![],
-        notes: vec![],
-        text: String::new(),
-    }
+    PlanView { summary: summary.to_owned(), ..PlanView::default() }
 }
 
 fn outcome(summary: &str) -> OutcomeView {
