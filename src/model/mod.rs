@@ -8,6 +8,7 @@
 //! | [`kernel`] | kernel objects: links, addresses, routes, rules, paths |
 //! | [`tunnel`] | a tunnel as declared |
 //! | [`pool`] | ranges, pools, purposes, tiers |
+//! | [`probe`] | who is probed, and what came of each probe |
 //! | [`lease`] | leases and the holders that have them |
 //! | [`event`] | something that happened |
 //! | [`state`] | desired, observed and owned: what `plan` stands on |
@@ -19,6 +20,7 @@ pub mod lease;
 pub mod marks;
 pub mod name;
 pub mod pool;
+pub mod probe;
 pub mod state;
 pub mod tunnel;
 
@@ -28,5 +30,6 @@ pub use kernel::{Address, Counters, Link, LinkKind, Path, Route, RouteKind, Rule
 pub use lease::{Lease, LeaseState, Timestamp};
 pub use name::{HolderName, InvalidName, LinkName, PoolName, TunnelName};
 pub use pool::{AddressRange, Pool, Purpose, Tier};
+pub use probe::{Answer, Method, Oddities, Outcome, Sample, Target, Timing};
 pub use state::{Claim, Desired, DesiredLink, DesiredTunnel, Observed, Owned};
 pub use tunnel::{Kind, Local, Tunnel};
