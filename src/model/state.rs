@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use ipnetwork::Ipv4Network;
 use serde::{Deserialize, Serialize};
 
-use super::{Address, Gre, Link, LinkName, Path, Route, Rule, TunnelName, Tuple};
+use super::{Address, Gre, Link, LinkName, Path, Route, Rule, Scope, TunnelName, Tuple};
 
 /// What should be in the kernel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,6 +54,16 @@ pub struct Observed {
 }
 
 impl Observed {
+    /// The addresses of the link with this ifindex.
+    pub fn addresses_on(&self, index: u32) -> impl Iterator<Item = &Address> {
+        // They are ordered by their links first, and this is the least of one link.
+        let any = Ipv4Addr::UNSPECIFIED;
+        let address = Ipv4Network::new(any, 0).unwrap_or(any.into());
+        let (scope, label, protocol) = (Scope::Global, String::new(), 0);
+        let least = Address { link: index, address, scope, label, protocol };
+        self.addresses.range(least..).take_while(move |address| address.link == index)
+    }
+
     /// The link of that name; names are unique in a network namespace.
     pub fn link(&self, name: &str) -> Option<&Link> {
         self.links.values().find(|link| link.name == name)

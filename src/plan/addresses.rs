@@ -1,6 +1,6 @@
 //! Addresses on our links, and the leased ones on the loopback link.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use ipnetwork::Ipv4Network;
@@ -57,7 +57,8 @@ fn on_tunnel(
     observed: &Observed,
     steps: &mut AddressSteps,
 ) {
-    let present: Vec<&Address> = link.map_or_else(Vec::new, |link| on_link(observed, link.index).collect());
+    let present = link.into_iter().flat_map(|link| observed.addresses_on(link.index));
+    let present: Vec<&Address> = present.collect();
     let planned = |step| PlannedStep { tunnel: Some(tunnel.clone()), step };
     for address in &present {
         let ours = address.protocol == marks::ADDRESS_PROTOCOL
@@ -82,10 +83,12 @@ fn on_loopback(
     steps: &mut AddressSteps,
 ) {
     let refused = refused_locals(desired, links);
-    let wanted = || desired.loopback.iter().filter(|want| !refused.contains(&want.address.ip()));
+    let wanted: BTreeMap<Ipv4Addr, _> =
+        desired.loopback.iter().map(|want| (want.address.ip(), want)).collect();
+    let holders = Holders::new(observed);
     let planned = |step| PlannedStep { tunnel: None, step };
-    for want in wanted() {
-        match holder(want, observed) {
+    for (_, &want) in wanted.iter().filter(|(ip, _)| !refused.contains(ip)) {
+        match holders.of(want) {
             Some(holder) if !is_labelled(holder) => steps.notes.push(foreign_address(holder, observed)),
             Some(holder) if is_on(holder, &want.link, observed) => {}
             // On two links for a moment: the tunnels that are bound to it never lack it.
@@ -94,12 +97,10 @@ fn on_loopback(
     }
     let staying: BTreeSet<Ipv4Addr> = links.staying(owners).filter_map(|l| Some(l.gre()?.local)).collect();
     let needed = |address: &Address| {
-        let same = |want: &&Address<LinkName>| want.address.ip() == address.address.ip();
-        match wanted().find(same) {
-            Some(want) => is_on(address, &want.link, observed),
-            None => {
-                staying.contains(&address.address.ip()) || desired.loopback.iter().any(|want| same(&want))
-            }
+        let ip = address.address.ip();
+        match wanted.get(&ip) {
+            Some(want) => refused.contains(&ip) || is_on(address, &want.link, observed),
+            None => staying.contains(&ip),
         }
     };
     for address in observed.addresses.iter().filter(|address| is_labelled(address) && !needed(address)) {
@@ -111,11 +112,28 @@ fn on_loopback(
     }
 }
 
-/// Who has the address already: on the wanted link, else where ever.
-fn holder<'a>(want: &Address<LinkName>, observed: &'a Observed) -> Option<&'a Address> {
-    let holders = || observed.addresses.iter().filter(|address| address.address.ip() == want.address.ip());
-    let there = holders().find(|address| is_on(address, &want.link, observed));
-    there.or_else(|| holders().find(|address| !is_labelled(address))).or_else(|| holders().next())
+/// Who has each address of the host.
+struct Holders<'a> {
+    observed: &'a Observed,
+    by_ip: BTreeMap<Ipv4Addr, Vec<&'a Address>>,
+}
+
+impl<'a> Holders<'a> {
+    fn new(observed: &'a Observed) -> Self {
+        let mut by_ip: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for address in &observed.addresses {
+            by_ip.entry(address.address.ip()).or_default().push(address);
+        }
+        Self { observed, by_ip }
+    }
+
+    /// Who has it already: on the wanted link, else where ever.
+    fn of(&self, want: &Address<LinkName>) -> Option<&'a Address> {
+        let holders = self.by_ip.get(&want.address.ip())?;
+        let there = holders.iter().find(|address| is_on(address, &want.link, self.observed));
+        let foreign = || holders.iter().find(|address| !is_labelled(address));
+        there.or_else(foreign).or_else(|| holders.first()).copied()
+    }
 }
 
 fn is_on(address: &Address, link: &LinkName, observed: &Observed) -> bool {
@@ -130,10 +148,6 @@ fn refused_locals(desired: &Desired, links: &LinkPlan) -> BTreeSet<Ipv4Addr> {
         tunnels.map(|(_, tunnel)| tunnel.link.gre.local).collect::<BTreeSet<_>>()
     };
     locals(true).difference(&locals(false)).copied().collect()
-}
-
-fn on_link(observed: &Observed, index: u32) -> impl Iterator<Item = &Address> {
-    observed.addresses.iter().filter(move |address| address.link == index)
 }
 
 /// Marks are not compared: a label or a protocol that differs is no reason to take an address off.

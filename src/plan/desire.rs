@@ -6,8 +6,8 @@ use std::net::Ipv4Addr;
 use ipnetwork::Ipv4Network;
 
 use crate::model::{
-    Address, Desired, DesiredLink, DesiredTunnel, Gre, Kind, LinkKind, LinkName, Local, Observed, Route,
-    RouteKind, Rule, Scope, Tunnel, TunnelName, Tuple, gre, marks,
+    Address, Desired, DesiredLink, DesiredTunnel, Gre, Kind, Link, LinkKind, LinkName, Local, Observed,
+    Route, RouteKind, Rule, Scope, Tunnel, TunnelName, Tuple, gre, marks,
 };
 
 /// The MTU assumed where no path to the remote is known yet: Ethernet's (RFC 894).
@@ -31,13 +31,14 @@ pub struct Declared<'a> {
 /// What should be in the kernel. A tunnel that cannot be worked out on this host now is held.
 pub fn desire(declared: &Declared<'_>, observed: &Observed) -> Desired {
     let mut desired = Desired::default();
+    let here = Here::new(observed);
     let enabled = declared.tunnels.values().filter(|tunnel| tunnel.enable);
     for tunnel in enabled.clone() {
-        let local = local(declared, tunnel, observed);
+        let local = local(declared, tunnel, &here);
         if let (Ok(address), false) = (&local, matches!(tunnel.local, Local::Host(_))) {
             desired.loopback.insert(loopback_address(declared.loopback, *address));
         }
-        match local.and_then(|local| desire_tunnel(tunnel, local, observed)) {
+        match local.and_then(|local| desire_tunnel(tunnel, local, &here)) {
             Ok(made) => {
                 desired.tunnels.insert(tunnel.name.clone(), made);
             }
@@ -50,12 +51,31 @@ pub fn desire(declared: &Declared<'_>, observed: &Observed) -> Desired {
     desired
 }
 
-fn local(declared: &Declared<'_>, tunnel: &Tunnel, observed: &Observed) -> Result<Ipv4Addr, String> {
+/// What each tunnel asks of this host, looked up once.
+struct Here<'a> {
+    observed: &'a Observed,
+    addresses: BTreeSet<Ipv4Addr>,
+    links: BTreeMap<&'a str, &'a Link>,
+}
+
+impl<'a> Here<'a> {
+    fn new(observed: &'a Observed) -> Self {
+        let addresses = observed.addresses.iter().map(|address| address.address.ip()).collect();
+        let links = observed.links.values().map(|link| (link.name.as_str(), link)).collect();
+        Self { observed, addresses, links }
+    }
+
+    fn link(&self, name: &LinkName) -> Option<&'a Link> {
+        self.links.get(name.as_str()).copied()
+    }
+}
+
+fn local(declared: &Declared<'_>, tunnel: &Tunnel, here: &Here<'_>) -> Result<Ipv4Addr, String> {
     let local = declared.locals.get(&tunnel.name).cloned();
     let local = local.unwrap_or_else(|| Err("it has no local address yet".to_owned()))?;
     match tunnel.local {
-        Local::Auto { .. } | Local::Leased { .. } => fits(declared.loopback, local, observed).map(|()| local),
-        Local::Host(_) if !observed.addresses.iter().any(|address| address.address.ip() == local) => {
+        Local::Auto { .. } | Local::Leased { .. } => fits(declared.loopback, local, here).map(|()| local),
+        Local::Host(_) if !here.addresses.contains(&local) => {
             Err(format!("no link of this host has {local}: add the address, or set local = \"auto\""))
         }
         Local::Host(_) => Ok(local),
@@ -63,8 +83,8 @@ fn local(declared: &Declared<'_>, tunnel: &Tunnel, observed: &Observed) -> Resul
 }
 
 /// No cable takes the addresses of these links with it, and they have no neighbours to ask for them.
-fn fits(loopback: &LinkName, local: Ipv4Addr, observed: &Observed) -> Result<(), String> {
-    let Some(link) = observed.link(loopback.as_str()) else {
+fn fits(loopback: &LinkName, local: Ipv4Addr, here: &Here<'_>) -> Result<(), String> {
+    let Some(link) = here.link(loopback) else {
         let hint = "make it, or set another loopback";
         return Err(format!("there is no link {loopback} to put {local} on: {hint}"));
     };
@@ -92,12 +112,12 @@ fn loopback_address(link: &LinkName, address: Ipv4Addr) -> Address<LinkName> {
     }
 }
 
-fn desire_tunnel(tunnel: &Tunnel, local: Ipv4Addr, observed: &Observed) -> Result<DesiredTunnel, String> {
+fn desire_tunnel(tunnel: &Tunnel, local: Ipv4Addr, here: &Here<'_>) -> Result<DesiredTunnel, String> {
     let remote = *tunnel.remotes.first().ok_or("it has no remote")?;
-    if observed.addresses.iter().any(|address| address.address.ip() == remote) {
+    if here.addresses.contains(&remote) {
         return Err(format!("{remote} is this host's own address: set the remote to the other host's"));
     }
-    let table = table(tunnel, observed)?;
+    let table = table(tunnel, here)?;
     let parameters = Gre {
         ttl: tunnel.ttl,
         tos: tunnel.tos,
@@ -107,7 +127,7 @@ fn desire_tunnel(tunnel: &Tunnel, local: Ipv4Addr, observed: &Observed) -> Resul
     };
     let name = tunnel.name.link();
     let link = DesiredLink {
-        mtu: mtu(tunnel, remote, observed),
+        mtu: mtu(tunnel, remote, here),
         gre: parameters,
         multicast: tunnel.kind == Kind::Multicast,
         vrf: tunnel.vrf.clone(),
@@ -116,9 +136,9 @@ fn desire_tunnel(tunnel: &Tunnel, local: Ipv4Addr, observed: &Observed) -> Resul
     Ok(DesiredTunnel { link, addresses: addresses(tunnel, &name), routes: routes(tunnel, &name, table) })
 }
 
-fn table(tunnel: &Tunnel, observed: &Observed) -> Result<u32, String> {
+fn table(tunnel: &Tunnel, here: &Here<'_>) -> Result<u32, String> {
     let Some(vrf) = &tunnel.vrf else { return Ok(marks::TABLE) };
-    match observed.link(vrf.as_str()).map(|link| &link.kind) {
+    match here.link(vrf).map(|link| &link.kind) {
         Some(LinkKind::Vrf { table }) => Ok(*table),
         Some(_) => Err(format!("{vrf} is not a VRF: give the name of one, or leave vrf out")),
         None => Err(format!("there is no VRF {vrf}: make it first (ip link add {vrf} type vrf table N)")),
@@ -127,12 +147,12 @@ fn table(tunnel: &Tunnel, observed: &Observed) -> Result<u32, String> {
 
 /// As declared, else what the path carries. Without a path, what the link has already stays; a path through a tunnel
 /// of ours is none, or each turn would take its overhead off once more.
-fn mtu(tunnel: &Tunnel, remote: Ipv4Addr, observed: &Observed) -> u32 {
+fn mtu(tunnel: &Tunnel, remote: Ipv4Addr, here: &Here<'_>) -> u32 {
     let overhead = gre::overhead(tunnel.key);
     let carried = |path_mtu: u32| path_mtu.min(LARGEST_PACKET).saturating_sub(overhead).max(LEAST_MTU);
-    let ours = |index| observed.links.get(&index).is_some_and(|link| link.group == marks::LINK_GROUP);
-    let path = observed.paths.get(&remote).filter(|path| !ours(path.link)).map(|path| carried(path.mtu));
-    let present = || observed.link(tunnel.name.link().as_str()).map(|link| link.mtu);
+    let ours = |index| here.observed.links.get(&index).is_some_and(|link| link.group == marks::LINK_GROUP);
+    let path = here.observed.paths.get(&remote).filter(|path| !ours(path.link)).map(|path| carried(path.mtu));
+    let present = || here.link(&tunnel.name.link()).map(|link| link.mtu);
     tunnel.mtu.or(path).or_else(present).unwrap_or_else(|| carried(UNKNOWN_PATH_MTU))
 }
 

@@ -1,6 +1,6 @@
 //! Routes into our links, and the rules that lead to their table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ipnetwork::Ipv4Network;
 
@@ -57,7 +57,7 @@ struct Present<'a> {
     owners: &'a Ownerships<'a>,
     by_key: BTreeMap<Key, &'a Route>,
     /// Links that stay as they are, whose routes stay with them: held and refused tunnels.
-    untouched: Vec<u32>,
+    untouched: BTreeSet<u32>,
 }
 
 impl<'a> Present<'a> {

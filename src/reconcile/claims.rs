@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use crate::model::{Address, Claim, Desired, Gre, Observed, Owned, TunnelName, Tuple};
+use crate::model::{Claim, Desired, Gre, Observed, Owned, TunnelName, Tuple};
 use crate::plan::{Fate, Plan, addresses::is_labelled, ownership::Ownerships};
 
 /// What must be claimed before the plan is carried out: for each tunnel what it has and what it gets.
@@ -57,8 +57,7 @@ pub fn after(desired: &Desired, observed: &Observed, owned: &Owned) -> Settled {
             settled.gone.insert(tunnel.clone());
             continue;
         };
-        let present = |address: &&Address| address.link == link.index;
-        let present: BTreeSet<_> = observed.addresses.iter().filter(present).map(|a| a.address).collect();
+        let present: BTreeSet<_> = observed.addresses_on(link.index).map(|a| a.address).collect();
         let mut left = claim.clone();
         left.tuples = link.gre().map(Gre::tuple).into_iter().collect();
         left.addresses.retain(|address| present.contains(address));
