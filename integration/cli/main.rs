@@ -69,7 +69,7 @@ fn the_daemon_does_what_is_asked() {
     let place = Place::new();
     let _daemon = place.daemon(vec![]);
     for (verb, told) in [
-        ("apply", "Reloaded on paper."),
+        ("apply", "Applied on paper."),
         ("reload", "Reloaded on paper."),
         ("flush", "Flushed on paper, orphans: false."),
         ("flush --orphans", "Flushed on paper, orphans: true."),

@@ -194,7 +194,7 @@ async fn paper(mut asked: mpsc::Receiver<Request>, kept: Vec<EventView>, file: P
     while let Some(Request { command, by: _, reply }) = asked.recv().await {
         let wrong = std::fs::read_to_string(&file).is_ok_and(|text| text.contains("wrong"));
         let answer = match command {
-            Command::Reload if wrong => Err(mistake()),
+            Command::Reload | Command::Apply if wrong => Err(mistake()),
             Command::Reload => Ok(Answer::Outcome(outcome("Reloaded on paper."))),
             Command::Counters => Ok(Answer::Counters),
             Command::Apply => Ok(Answer::Outcome(outcome("Applied on paper."))),

@@ -35,11 +35,11 @@ const CAUSES: [&str; 15] = [
     "mtu of gh-ams 1476 -> 1300",
     "group of gh-ams 26472 -> 5",
     "link gh-ams set down",
-    "gh-ams",
+    "multicast of gh-ams",
     "address 169.254.10.0/31 deleted from gh-ams",
     "address 198.51.100.8/32 deleted from lo",
-    "route 10.20.0.0/16",
-    "route 239.1.0.0/16",
+    "route 10.20.0.0/16 deleted",
+    "route 239.1.0.0/16 deleted",
     "rule 4700 lookup 254",
 ];
 

@@ -1,8 +1,8 @@
 //! What the daemon's scenarios share: a daemon under the witness's eyes, and what it tells.
 
 use crate::support::{Daemon, Greyhound, Result, World, bail, ensure, eventually};
-use crate::witness::Witness;
 use crate::witness::store::{Event, Store};
+use crate::witness::{Witness, foreign};
 use anyhow::Context as _;
 use std::time::Duration;
 
@@ -47,7 +47,11 @@ pub fn told(greyhound: &Greyhound, seq: u64, kind: &str, words: &str) -> Result<
 
 /// A tunnel of `status -j`.
 pub fn status(greyhound: &Greyhound, name: &str) -> Result<serde_json::Value> {
-    let status = greyhound.json(0, "status")?;
+    shown(&greyhound.json(0, "status")?, name)
+}
+
+/// The same, of what was printed.
+pub fn shown(status: &serde_json::Value, name: &str) -> Result<serde_json::Value> {
     let tunnels = status["tunnels"].as_array().context("no list of tunnels")?;
     let found = tunnels.iter().find(|tunnel| tunnel["name"] == name);
     Ok(found.with_context(|| format!("no {name} in {status}"))?.clone())
@@ -56,6 +60,7 @@ pub fn status(greyhound: &Greyhound, name: &str) -> Result<serde_json::Value> {
 /// greyhound on a host that has dummy links, and its daemon.
 pub fn kept(world: &World, declaration: &str) -> Result<(Greyhound, Daemon)> {
     let host = super::repairs::host_with_underlay(world)?;
+    foreign::populate(&host)?;
     let greyhound = Greyhound::new(world, &host, declaration)?;
     let daemon = Daemon::start(&greyhound)?;
     ensure!(greyhound.json(0, "plan")?["steps"] == serde_json::json!([]), "not as declared at the start");

@@ -79,6 +79,11 @@ const CHANGES: u32 = 30_000;
 
 fn after_lost_events_everything_is_read_anew(world: &World) -> Result<()> {
     let (greyhound, daemon) = kept(world, &declaration())?;
+    // Without its last address a link loses its routes.
+    greyhound.host.ip("address add 192.0.2.9/32 dev under0")?;
+    // Not of the daemon itself: it is stopped for longer than a watchdog waits.
+    let mut witness = Witness::new(&greyhound);
+    witness.mark()?;
     let seq = last(&greyhound)?;
     let mut lines = String::new();
     for _ in 0..CHANGES / 2 {
@@ -93,9 +98,9 @@ fn after_lost_events_everything_is_read_anew(world: &World) -> Result<()> {
     told(&greyhound, seq, "resync", "events of the kernel were lost")?;
     told(&greyhound, seq, "repair", "gh-ams")?;
     println!("after {CHANGES} lost changes: repaired within {} ms", begun.elapsed().as_millis());
-    Witness::new(&greyhound).holds()?;
+    witness.holds()?;
     let resyncs = since(&greyhound, seq)?.into_iter().filter(|event| event.kind == "resync").count();
-    ensure!(resyncs <= 3, "one look is enough, not {resyncs}");
+    ensure!(resyncs == 1, "told {resyncs} times");
     Ok(())
 }
 
@@ -103,6 +108,7 @@ fn one_of_a_thousand_is_repaired_without_a_dump(world: &World) -> Result<()> {
     let host = host_with_underlay(world)?;
     let greyhound = Greyhound::new(world, &host, &many::declaration(0, 1_000)?)?;
     let daemon = Daemon::start_talkative(&greyhound)?;
+    let mut witness = watched(&greyhound, &daemon)?;
     let mut costs = Vec::new();
     for tunnel in ["t0007", "t0500", "t0999"] {
         let seq = last(&greyhound)?;
@@ -123,8 +129,9 @@ fn one_of_a_thousand_is_repaired_without_a_dump(world: &World) -> Result<()> {
         );
         costs.push(cost);
     }
-    ensure!(costs.iter().any(|cost| cost.dumps == 0), "each took a dump: {costs:?}");
-    Witness::new(&greyhound).holds()
+    // One of them may fall together with the look that is taken every ten seconds.
+    ensure!(costs.iter().filter(|cost| cost.dumps == 0).count() >= 2, "took dumps: {costs:?}");
+    witness.holds()
 }
 
 /// What a turn that changed something cost, by the daemon's log.

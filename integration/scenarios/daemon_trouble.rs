@@ -1,8 +1,8 @@
 //! The daemon among others: somebody who undoes its repairs, and an underlay that changes.
 
-use super::daemon_kit::{SOON, holds_soon, last, since, told, watched};
+use super::daemon_kit::{SOON, holds_soon, last, shown, since, told, watched};
 use super::tunnels::{AMS, FRA, three};
-use crate::support::greyhound::{POOL, answer, unicast};
+use crate::support::greyhound::{POOL, answer, tunnel, unicast};
 use crate::support::scenario::{Scenario, scenario};
 use crate::support::{Daemon, Greyhound, Receiver, Result, Sender, World, ensure, eventually};
 use crate::witness::look;
@@ -13,6 +13,7 @@ use std::time::Duration;
 pub const SCENARIOS: &[Scenario] = &[
     scenario!(who_undoes_every_repair_is_named_and_repairs_wait),
     scenario!(the_underlay_is_followed_in_place),
+    scenario!(a_host_is_renumbered_and_only_who_stood_on_its_address_waits),
 ];
 
 /// Ten repairs at once, then after 1, 2 and 4 seconds: the next would come after 15.
@@ -69,16 +70,57 @@ fn the_underlay_is_followed_in_place(world: &World) -> Result<()> {
         ("route delete 203.0.114.0/24", "1376", "1372"),
         ("link set eth0 mtu 1500", "1476", "1472"),
     ] {
+        let seq = last(&greyhound)?;
         client.ip(deed)?;
+        // The underlay was changed by ourselves, and is nobody's fault.
+        witness.mark()?;
         eventually(SOON, || {
             let found = (look::gre(&client, "gh-ams", "mtu")?, look::gre(&client, "gh-fra", "mtu")?);
             ensure!(found == (ams.to_owned(), fra.to_owned()), "{deed}: {found:?}");
             Ok(())
         })?;
         ensure!(indexes()? == before, "{deed}: made anew");
-        // The underlay was changed by ourselves, and is nobody's fault.
-        witness.mark()?;
         witness.holds()?;
+        // Each by what happened on its own way.
+        let repairs = since(&greyhound, seq)?.into_iter().filter(|event| event.kind == "repair");
+        for event in repairs {
+            let remote = if event.tunnel.as_deref() == Some("ams") { AMS } else { FRA };
+            ensure!(event.text.starts_with(&format!("the way to {remote}: mtu ")), "{event:?}");
+        }
     }
     Ok(())
+}
+
+/// Who leases its local address does not notice; who has declared the host's own waits for it, and says so.
+fn a_host_is_renumbered_and_only_who_stood_on_its_address_waits(world: &World) -> Result<()> {
+    let (_underlay, [client, ams, _fra]) = three(world)?;
+    let declaration = POOL.to_owned()
+        + &unicast("ams", AMS, 0, "routes = [\"10.20.0.0/16\"]")
+        + &tunnel("fra", "unicast", "192.0.2.10", FRA, 1, "");
+    let greyhound = Greyhound::new(world, &client, &declaration)?;
+    let daemon = Daemon::start(&greyhound)?;
+    answer(&ams, "tun", &format!("local {AMS} remote 198.51.100.8"), 0)?;
+    let before = look::ours(&client)?;
+    let mut witness = watched(&greyhound, &daemon)?;
+    let to: SocketAddrV4 = "169.254.10.1:9000".parse()?;
+    let receiver = Receiver::start(&ams, to)?;
+    let sender = Sender::start(&client, to)?;
+    client.sysctl("net.ipv4.conf.eth0.promote_secondaries", "1")?;
+    let seq = last(&greyhound)?;
+    client.ip_batch("address add 192.0.2.77/24 dev eth0\naddress delete 192.0.2.10/24 dev eth0\n")?;
+    let waits = told(&greyhound, seq, "hold", "no link of this host has 192.0.2.10")?;
+    ensure!(waits.tunnel.as_deref() == Some("fra"), "{waits:?}");
+    let status = greyhound.json(4, "status")?;
+    let fra = shown(&status, "fra")?;
+    ensure!(fra["state"] == "held" && fra["reasons"].to_string().contains("192.0.2.10"), "{fra}");
+    ensure!(shown(&status, "ams")?["state"] == "up", "who leases its address is held up");
+    let seq = last(&greyhound)?;
+    client.ip("address add 192.0.2.10/24 dev eth0")?;
+    told(&greyhound, seq, "hold", "waits no longer")?;
+    before.expect_unchanged(&look::ours(&client)?)?;
+    receiver.report(sender.stop())?.complete()?;
+    let repairs = since(&greyhound, 0)?.into_iter().filter(|event| event.kind == "repair");
+    ensure!(repairs.count() == 0, "there was nothing to repair");
+    witness.mark()?;
+    holds_soon(&mut witness)
 }

@@ -6,6 +6,7 @@ use crate::support::needs::{DUMMY, VRF};
 use crate::support::scenario::{Scenario, scenario};
 use crate::support::{Result, World};
 use greyhound::model::{Counters, Observed};
+use greyhound::netlink::mirror::Place;
 use greyhound::netlink::{Drained, Mirror, Netlink, Watch};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -114,7 +115,8 @@ fn what_happened_is_told_by_the_links_name(world: &World) -> Result<()> {
         let mut told = |deed: &str, link: Option<&str>| {
             ip(deed);
             kept.catch_up();
-            kept.mirror.take_causes().sentence(link).unwrap_or_default()
+            let place = link.map_or(Place::Elsewhere, |link| Place::Link(link.to_owned()));
+            kept.mirror.take_causes().of(&place).join("; ")
         };
         let ams = Some("gh-ams");
         assert_eq!(

@@ -6,6 +6,7 @@ mod daemon_api;
 mod daemon_kit;
 mod daemon_life;
 mod daemon_trouble;
+mod daemon_whole;
 mod lab;
 mod leftovers;
 mod mirror;
@@ -45,6 +46,7 @@ pub fn all() -> Vec<Scenario> {
         daemon_life::SCENARIOS,
         daemon_trouble::SCENARIOS,
         daemon_api::SCENARIOS,
+        daemon_whole::SCENARIOS,
         scale::SCENARIOS,
     ]
     .concat()

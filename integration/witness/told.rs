@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Kinds of events that are repairs or decisions.
 const DECISIONS: [&str; 6] = ["repair", "adopt", "refuse", "hold", "fail", "damp"];
+/// What it says of a change that nothing explains.
+const NO_CAUSE: &str = "it was not as declared";
 /// "ams: repaired" is a deed without its cause.
 const LEAST_WORDS: usize = 3;
 
@@ -19,6 +21,9 @@ pub fn untold(events: &[Event], log: &str, shown: &[Event]) -> Vec<String> {
         let Event { seq, kind, text, .. } = event;
         if text.split_whitespace().count() < LEAST_WORDS {
             lines.push(format!("event {seq}, a {kind}, names no cause: {text:?}"));
+        }
+        if kind == "repair" && text.starts_with(NO_CAUSE) {
+            lines.push(format!("event {seq}, a {kind}, knows no cause: {text:?}"));
         }
         let escaped = Value::String(text.clone()).to_string();
         if !log.contains(text.as_str()) && !log.contains(escaped.trim_matches('"')) {

@@ -112,6 +112,8 @@ impl Feed {
             };
             match received {
                 Ok(event) => return Some(event),
+                // The store may have them yet.
+                Err(RecvError::Lagged(_)) if self.order.last.is_some() => self.rest = true,
                 Err(RecvError::Lagged(skipped)) => self.order.skipped += skipped,
                 Err(RecvError::Closed) => return None,
             }

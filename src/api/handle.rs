@@ -25,7 +25,7 @@ pub struct Handle {
 /// What the loop last knew.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// Has the loop seen the kernel yet? The rest says nothing before.
+    /// Has the loop seen the kernel yet? Before, only the notes of the status say something: what is in its way.
     pub ready: bool,
     pub status: StatusView,
     pub leases: Vec<LeaseView>,
@@ -45,7 +45,7 @@ pub struct Request {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Make the kernel as declared, now. Answer: [`Answer::Outcome`].
+    /// Read the declaration again, and try all of it now, also what waits after it failed. Answer: [`Answer::Outcome`].
     Apply,
     /// Read the declaration again, and apply it. Answer: [`Answer::Outcome`].
     Reload,

@@ -192,7 +192,7 @@ pub async fn history(
     shared.answer(Command::Events { since: params.since, limit }, &caller).await
 }
 
-/// Make the kernel as declared, now.
+/// Read the declaration again, and make the kernel so, now: also what waits after it failed.
 #[utoipa::path(post, path = "/v1/apply", request_body = NothingAsk,
     responses((status = 200, body = OutcomeView), (status = 403, body = ErrorView), (status = 422, body = ErrorView),
         (status = 500, body = ErrorView), (status = 503, body = ErrorView), (status = 504, body = ErrorView)))]
@@ -239,12 +239,11 @@ impl Shared {
     fn seen(&self) -> Result<Arc<Snapshot>, Refusal> {
         let seen = self.daemon.snapshot.borrow().clone();
         let early = || {
-            Refusal::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the daemon is starting: it has not seen the kernel yet",
-            )
+            let why = seen.status.notes.first().map(|note| format!(": {note}")).unwrap_or_default();
+            let sentence = format!("the daemon is starting: it has not seen the kernel yet{why}");
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, sentence)
         };
-        if seen.ready { Ok(seen) } else { Err(early()) }
+        if seen.ready { Ok(seen.clone()) } else { Err(early()) }
     }
 
     /// The same with counters of this moment; with older ones where the loop is busy.

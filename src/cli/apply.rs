@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::source::Source;
 use super::{Ended, output};
-use crate::api::client;
+use crate::api::client::{self, Client};
 use crate::api::dto::OutcomeView;
 use crate::netlink::Netlink;
 use crate::reconcile::{self, Goal, Lock, Turn, view};
@@ -13,8 +13,7 @@ pub struct Args {}
 
 pub fn run(context: &Context, _args: &Args) -> anyhow::Result<Ended> {
     match context.source()? {
-        // Who says `apply` means the file as it is now, which the daemon may not have read yet.
-        Source::Daemon(client) => answered(context, client.reload()),
+        Source::Daemon(client) => answered(context, &client, client.apply()),
         Source::Here(config) => {
             act(context, Goal { config: &config, flush: false, orphans: false }, Lock::take()?)
         }
@@ -28,18 +27,24 @@ pub fn act(context: &Context, goal: Goal<'_>, _lock: Lock) -> anyhow::Result<End
     let mut state = context.state(goal.config)?;
     let mut kernel = Netlink::open()?;
     let mut turn = Turn { goal, kernel: &mut kernel, state: &mut state };
-    let outcome = turn.run(reconcile::now(), &mut |_| true)?;
+    let outcome = turn.run(reconcile::now(), &mut |_| true).map_err(reconcile::Error::from)?;
     show(context, &view::outcome(&outcome))
 }
 
 /// Shows what the daemon did, or the mistakes that it found in the declaration.
-pub fn answered(context: &Context, answer: Result<OutcomeView, client::Error>) -> anyhow::Result<Ended> {
+pub fn answered(
+    context: &Context,
+    client: &Client,
+    answer: Result<OutcomeView, client::Error>,
+) -> anyhow::Result<Ended> {
     match answer {
         Ok(outcome) => show(context, &outcome),
         Err(client::Error::Refused { status: client::WRONG_DECLARATION, view }) => {
             if context.json {
-                let file = context.file();
-                output::json(&serde_json::json!({ "file": file, "problems": view.problems }))?;
+                let file = client.status()?.config;
+                output::json(
+                    &serde_json::json!({ "file": file, "error": view.error, "problems": view.problems }),
+                )?;
             } else {
                 anstream::eprintln!("{}", view.text.as_deref().unwrap_or_default().trim_end());
                 anstream::eprintln!("{}", view.error);

@@ -33,6 +33,7 @@ enum Since {
 
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<Ended> {
     let client = context.daemon()?;
+    context.agree(&client)?;
     let past = past(&client, args)?;
     // What is older than one wants to see says all the same where to go on.
     let last = past.last().map(|event| event.seq).or(match args.since {

@@ -36,7 +36,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<Ended> {
         None => context.source()?,
     };
     match source {
-        Source::Daemon(client) => answered(context, client.flush(args.orphans)),
+        Source::Daemon(client) => answered(context, &client, client.flush(args.orphans)),
         Source::Here(config) => {
             let lock = Lock::take().context("flush without the daemon works only while none runs")?;
             act(context, Goal { config: &config, flush: true, orphans: args.orphans }, lock)

@@ -5,7 +5,7 @@
 //! | verb | with a daemon | without |
 //! |---|---|---|
 //! | `status`, `tunnel`, `pool`, `lease`, `plan` | shows what it says | looks at the host itself |
-//! | `apply` | has it read its declaration again | takes the lock and does it itself |
+//! | `apply` | has it read its declaration again, and try all at once | takes the lock and does it itself |
 //! | `flush` | asks it | takes the lock and does it itself |
 //! | `reload`, `events` | asks it | an error |
 //! | `flush --offline`, `flush --state-dir` | an error | takes the lock and does it itself |
@@ -123,10 +123,11 @@ impl From<Ended> for ExitCode {
 }
 
 impl Cli {
-    /// What the daemon is told, when it is what was asked for: then that is done instead of [`Self::run`].
+    /// What the daemon is told, when that is what was asked for and can be done: then it is done instead of
+    /// [`Self::run`].
     pub fn daemon(&self) -> Option<Order> {
         match &self.verb {
-            Verb::Daemon(args) => {
+            Verb::Daemon(args) if self.socket.is_none() => {
                 let config = self.config.clone().unwrap_or_else(|| context::CONFIG.into());
                 Some((config, args.log_format))
             }
@@ -138,7 +139,10 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<Ended> {
         let context = Context { config: self.config, socket: self.socket, json: self.json };
         match self.verb {
-            Verb::Daemon(_) => anyhow::bail!("the daemon is started by `main`"),
+            Verb::Daemon(_) => anyhow::bail!(
+                "the daemon listens where its declaration says: set socket in its [daemon] table, and leave --socket \
+                 and GREYHOUND_SOCKET out"
+            ),
             Verb::Check(args) => check::run(&context, &args),
             Verb::Plan(args) => plan::run(&context, &args),
             Verb::Apply(args) => apply::run(&context, &args),

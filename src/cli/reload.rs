@@ -10,5 +10,5 @@ pub struct Args {}
 pub fn run(context: &Context, _args: &Args) -> anyhow::Result<Ended> {
     let client = context.daemon()?;
     context.agree(&client)?;
-    answered(context, client.reload())
+    answered(context, &client, client.reload())
 }

@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::model::{LinkName, Local, Pool, Tunnel, TunnelName};
+use crate::model::{LOOPBACK, LinkName, Local, Pool, Tunnel, TunnelName};
 
 mod at;
 mod check_daemon;
@@ -54,7 +54,6 @@ pub const LARGEST_FILE: usize = 8 << 20;
 const SOCKET: &str = "/run/greyhound/greyhound.sock";
 const GROUP: &str = "greyhound";
 const STATE_DIR: &str = "/var/lib/greyhound";
-const LOOPBACK: &str = "lo";
 const REST: Duration = Duration::from_secs(3600);
 
 /// A checked declaration.

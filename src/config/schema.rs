@@ -42,7 +42,7 @@ macro_rules! forms {
 forms! {
     socket => { "type": "string", "pattern": "^/", "maxLength": 107, "default": super::SOCKET }
     state_dir => { "type": "string", "pattern": "^/", "default": super::STATE_DIR }
-    loopback => { "type": "string", "pattern": "^[^\\s/:]{1,12}$", "default": super::LOOPBACK }
+    loopback => { "type": "string", "pattern": "^[^\\s/:]{1,12}$", "default": crate::model::LOOPBACK }
     rest => { "type": "string", "pattern": "^[0-9]+[smhd]$", "default": "1h" }
     readers => { "type": "string", "enum": ["group", "all"], "default": "group" }
     group => { "type": "string", "minLength": 1, "default": super::GROUP }

@@ -1,15 +1,16 @@
 //! What a turn means: events to tell, repairs to hold back. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::clock::Moment;
 use super::damping::{Damping, Object};
-use crate::model::{Event, EventKind, TunnelName};
+use crate::model::{Event, EventKind, LinkName, TunnelName};
 use crate::netlink::StepError;
-use crate::netlink::mirror::Causes;
+use crate::netlink::mirror::{Causes, Place};
 use crate::plan::{PlannedStep, render};
-use crate::reconcile::{Look, Outcome};
+use crate::reconcile::{Done, Look, Outcome};
 
 /// So many changes of one object are told one by one.
 const TOLD: usize = 4;
@@ -26,13 +27,16 @@ pub struct Chronicle {
     failing: BTreeMap<Object, String>,
     held: BTreeMap<TunnelName, String>,
     refused: BTreeMap<TunnelName, Vec<String>>,
+    /// Where each tunnel leads: what happens on the way there concerns it.
+    remotes: BTreeMap<TunnelName, Ipv4Addr>,
     /// When the last turn was told.
     told: Duration,
 }
 
-/// What came of one turn, seen from outside.
-pub struct Turned<'a> {
-    pub outcome: &'a Outcome,
+/// What stood around a turn.
+pub struct Around<'a> {
+    /// The link that leased addresses are put on.
+    pub loopback: &'a LinkName,
     /// What the kernel told before its first change.
     pub causes: &'a Causes,
     /// What it told from then on: our own changes, and what somebody did meanwhile.
@@ -47,6 +51,8 @@ pub struct Turned<'a> {
 struct Deeds {
     done: Vec<String>,
     failed: Vec<String>,
+    /// Something is left to do.
+    open: bool,
 }
 
 impl Chronicle {
@@ -80,68 +86,96 @@ impl Chronicle {
     }
 
     /// What to tell of a turn. Remembers it.
-    pub fn tell(&mut self, turned: &Turned<'_>) -> Vec<Event> {
+    pub fn tell(&mut self, outcome: &Outcome, around: &Around<'_>) -> Vec<Event> {
         let mut events = Vec::new();
-        let last = &turned.outcome.last;
-        self.keep_causes(last, turned.causes);
-        for tunnel in &turned.outcome.adopted {
-            events.push(event(
-                turned.at,
-                EventKind::Adopt,
-                Some(tunnel),
-                "found as declared, and claimed".to_owned(),
-            ));
+        let last = &outcome.last;
+        self.remotes =
+            last.desired.tunnels.iter().map(|(name, it)| (name.clone(), it.link.gre.remote)).collect();
+        self.keep_causes(last, around);
+        for tunnel in &outcome.adopted {
+            let text = "found as declared, and claimed".to_owned();
+            events.push(event(around.at, EventKind::Adopt, Some(tunnel), text));
         }
-        for (object, deeds) in deeds(turned.outcome) {
-            self.tell_deeds(&object, &deeds, turned, &mut events);
+        for (object, deeds) in deeds(outcome) {
+            self.tell_deeds(&object, &deeds, around, &mut events);
         }
-        self.tell_states(last, turned.at, &mut events);
+        self.tell_states(last, around.at, &mut events);
         self.settle(last);
-        self.told = turned.at.up;
+        self.told = around.at.up;
+        events
+    }
+
+    /// The same of a turn that ended before its time.
+    pub fn tell_halted(&mut self, done: &[Done], around: &Around<'_>) -> Vec<Event> {
+        let mut events = Vec::new();
+        for (object, deeds) in deeds_done(done) {
+            self.tell_deeds(&object, &Deeds { open: true, ..deeds }, around, &mut events);
+        }
         events
     }
 
     /// What is not put right now will be later, and the kernel does not tell twice.
-    fn keep_causes(&mut self, last: &Look, causes: &Causes) {
-        for object in last.plan.steps.iter().map(|step| Object::from(step.tunnel.as_ref())) {
-            if let Some(cause) = cause(&object, causes) {
+    fn keep_causes(&mut self, last: &Look, around: &Around<'_>) {
+        for object in open(last) {
+            if let Some(cause) = self.cause(&object, around.loopback, around.causes) {
                 self.found.insert(object, cause);
             }
         }
     }
 
-    fn tell_deeds(&mut self, object: &Object, deeds: &Deeds, turned: &Turned<'_>, events: &mut Vec<Event>) {
-        let Moment { up, wall_ms: _ } = turned.at;
-        let tunnel = object.tunnel();
+    fn tell_deeds(&mut self, object: &Object, deeds: &Deeds, around: &Around<'_>, events: &mut Vec<Event>) {
+        let (at, tunnel) = (around.at, object.tunnel());
         // What nothing explains that was told before was changed while the turn was taken.
-        let cause = cause(object, turned.causes)
-            .or_else(|| self.found.remove(object))
-            .or_else(|| cause(object, turned.later));
+        let found = self.cause(object, around.loopback, around.causes);
+        let found = found.or_else(|| self.found.remove(object));
+        let found = found.or_else(|| self.cause(object, around.loopback, around.later));
+        let found = found.unwrap_or_else(|| "it was not as declared".to_owned());
         if !deeds.done.is_empty() {
             let what = list(&deeds.done);
-            if self.settled.contains(object) {
-                let found = cause.clone().unwrap_or_else(|| "it was not as declared".to_owned());
-                events.push(event(turned.at, EventKind::Repair, tunnel, format!("{found}: {what}")));
-                if let Some(wait) = self.damping.repaired(object.clone(), up) {
-                    let text = format!(
-                        "repaired too often, so the next repair waits {} s; what keeps changing: {found}",
-                        wait.as_secs()
-                    );
-                    events.push(event(turned.at, EventKind::Damp, tunnel, text));
-                }
-            } else {
-                events.push(event(turned.at, EventKind::Apply, tunnel, what));
+            let repair = self.settled.contains(object);
+            let (kind, text) = match repair {
+                true => (EventKind::Repair, format!("{found}: {what}")),
+                false => (EventKind::Apply, what),
+            };
+            events.push(event(at, kind, tunnel, text));
+            // What never becomes as declared is undone as well.
+            let undone = repair || deeds.open;
+            if let Some(wait) = undone.then(|| self.damping.repaired(object.clone(), at.up)).flatten() {
+                let text = format!(
+                    "repaired too often, so the next repair waits {} s; what keeps changing: {found}",
+                    wait.as_secs()
+                );
+                events.push(event(at, EventKind::Damp, tunnel, text));
             }
         }
-        if let Some(error) = deeds.failed.first() {
-            let wait = self.damping.failed(object.clone(), up, turned.spread);
-            if self.failing.insert(object.clone(), error.clone()).as_ref() != Some(error) {
-                let text = format!("{error}; tried again in {} s, and then less often", wait.as_secs());
-                events.push(event(turned.at, EventKind::Fail, tunnel, text));
-            }
-        } else {
+        self.tell_failure(object, deeds, around, events);
+    }
+
+    fn tell_failure(&mut self, object: &Object, deeds: &Deeds, around: &Around<'_>, events: &mut Vec<Event>) {
+        let Some(error) = deeds.failed.first() else {
             self.failing.remove(object);
+            return;
+        };
+        let wait = self.damping.failed(object.clone(), around.at.up, around.spread);
+        if self.failing.insert(object.clone(), error.clone()).as_ref() != Some(error) {
+            let text = format!("{error}; tried again in {} s, and then less often", wait.as_secs());
+            events.push(event(around.at, EventKind::Fail, object.tunnel(), text));
         }
+    }
+
+    /// What the kernel told of a tunnel's link, else of the way to its remote; of the loopback link and of rules for
+    /// what serves all.
+    fn cause(&self, object: &Object, loopback: &LinkName, causes: &Causes) -> Option<String> {
+        let of_link = |link: &LinkName| causes.of(&Place::Link(link.to_string()));
+        let sentences: Vec<String> = match object {
+            Object::Tunnel(tunnel) => {
+                let path = || self.remotes.get(tunnel).map_or(&[][..], |it| causes.of(&Place::Path(*it)));
+                let own = of_link(&tunnel.link());
+                if own.is_empty() { path().to_vec() } else { own.to_vec() }
+            }
+            Object::Shared => [of_link(loopback), causes.of(&Place::Elsewhere)].concat(),
+        };
+        (!sentences.is_empty()).then(|| list(&sentences))
     }
 
     /// Tunnels that began or ceased to wait, or to be refused.
@@ -150,7 +184,9 @@ impl Chronicle {
         for (tunnel, why) in held.iter().filter(|(tunnel, why)| self.held.get(*tunnel) != Some(*why)) {
             events.push(event(at, EventKind::Hold, Some(tunnel), format!("waits: {why}")));
         }
-        for tunnel in self.held.keys().filter(|tunnel| !held.contains_key(*tunnel)) {
+        // Of what is not declared any more there is nothing to tell.
+        let wanted = |tunnel: &&TunnelName| last.desired.tunnels.contains_key(*tunnel);
+        for tunnel in self.held.keys().filter(|tunnel| !held.contains_key(*tunnel)).filter(wanted) {
             events.push(event(at, EventKind::Hold, Some(tunnel), "waits no longer".to_owned()));
         }
         for (tunnel, why) in refused.iter().filter(|(tunnel, why)| self.refused.get(*tunnel) != Some(*why)) {
@@ -161,7 +197,7 @@ impl Chronicle {
                 format!("cannot be as declared: {}", why.join("; ")),
             ));
         }
-        for tunnel in self.refused.keys().filter(|tunnel| !refused.contains_key(*tunnel)) {
+        for tunnel in self.refused.keys().filter(|tunnel| !refused.contains_key(*tunnel)).filter(wanted) {
             events.push(event(
                 at,
                 EventKind::Refuse,
@@ -174,8 +210,7 @@ impl Chronicle {
     }
 
     fn settle(&mut self, last: &Look) {
-        let open: BTreeSet<Object> =
-            last.plan.steps.iter().map(|step| Object::from(step.tunnel.as_ref())).collect();
+        let open = open(last);
         let tunnels = last.desired.tunnels.keys().map(|tunnel| Object::Tunnel(tunnel.clone()));
         let exist: BTreeSet<Object> = tunnels.chain([Object::Shared]).collect();
         self.settled.retain(|object| exist.contains(object));
@@ -194,15 +229,26 @@ fn event(at: Moment, kind: EventKind, tunnel: Option<&TunnelName>, text: String)
     Event { at_ms: at.wall_ms, kind, tunnel: tunnel.cloned(), text }
 }
 
+/// What has something left to do.
+fn open(last: &Look) -> BTreeSet<Object> {
+    last.plan.steps.iter().map(|step| Object::from(step.tunnel.as_ref())).collect()
+}
+
 fn deeds(outcome: &Outcome) -> BTreeMap<Object, Deeds> {
-    let mut deeds: BTreeMap<Object, Deeds> = BTreeMap::new();
-    for done in &outcome.done {
-        let object = Object::from(done.planned.tunnel.as_ref());
-        deeds.entry(object).or_default().done.push(done.text.clone());
-    }
+    let mut deeds = deeds_done(&outcome.done);
     for (planned, error) in &outcome.failed {
         let object = Object::from(planned.tunnel.as_ref());
         deeds.entry(object).or_default().failed.push(failure(planned, error, &outcome.last));
+    }
+    let open = open(&outcome.last);
+    deeds.iter_mut().for_each(|(object, deeds)| deeds.open = open.contains(object));
+    deeds
+}
+
+fn deeds_done(done: &[Done]) -> BTreeMap<Object, Deeds> {
+    let mut deeds: BTreeMap<Object, Deeds> = BTreeMap::new();
+    for Done { planned, text } in done {
+        deeds.entry(Object::from(planned.tunnel.as_ref())).or_default().done.push(text.clone());
     }
     deeds
 }
@@ -210,23 +256,6 @@ fn deeds(outcome: &Outcome) -> BTreeMap<Object, Deeds> {
 fn failure(planned: &PlannedStep, error: &StepError, last: &Look) -> String {
     let (action, _, text) = render::describe(&planned.step, &last.observed);
     format!("{} {text}: {error}", action.name())
-}
-
-/// What the kernel told of this object's link; of the loopback link, rules and paths for what serves all.
-fn cause(object: &Object, causes: &Causes) -> Option<String> {
-    let sentences: Vec<String> = match object {
-        Object::Tunnel(tunnel) => {
-            let link = tunnel.link();
-            let own = causes.of(Some(link.as_str()));
-            let shared = if own.is_empty() { causes.of(None) } else { &[] };
-            own.iter().chain(shared).cloned().collect()
-        }
-        Object::Shared => {
-            let other = causes.iter().filter(|(link, _)| link.is_none_or(|link| !link.starts_with("gh-")));
-            other.flat_map(|(_, sentences)| sentences).cloned().collect()
-        }
-    };
-    (!sentences.is_empty()).then(|| list(&sentences))
 }
 
 fn list(sentences: &[String]) -> String {
@@ -240,9 +269,8 @@ fn list(sentences: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Desired, DesiredLink, DesiredTunnel, Gre, LinkName, Observed, Owned, Tuple};
+    use crate::model::{Desired, DesiredLink, DesiredTunnel, Gre, Observed, Owned, Tuple};
     use crate::plan::{Plan, Step};
-    use crate::reconcile::Done;
 
     fn ams() -> TunnelName {
         TunnelName::new("ams").unwrap()
@@ -282,8 +310,9 @@ mod tests {
     fn told(chronicle: &mut Chronicle, second: u64, outcome: &Outcome) -> Vec<(EventKind, String)> {
         let at = Moment { up: Duration::from_secs(second), wall_ms: second * 1000 };
         let nothing = Causes::default();
-        let turned = Turned { outcome, causes: &nothing, later: &nothing, at, spread: 0 };
-        chronicle.tell(&turned).into_iter().map(|event| (event.kind, event.text)).collect()
+        let lo = LinkName::new("lo").unwrap();
+        let around = Around { loopback: &lo, causes: &nothing, later: &nothing, at, spread: 0 };
+        chronicle.tell(outcome, &around).into_iter().map(|event| (event.kind, event.text)).collect()
     }
 
     #[test]

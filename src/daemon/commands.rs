@@ -7,6 +7,7 @@ use super::publisher::{event_view, sentence};
 use super::source::Bad;
 use crate::api::{Answer, Command, Failure, Request};
 use crate::config::Config;
+use crate::inventory::State;
 use crate::model::{EventKind, TunnelName};
 use crate::reconcile::{self, Goal, Turn, view};
 
@@ -18,8 +19,8 @@ impl Keeper {
             tracing::info!(uid = by.uid, pid = by.pid, "asked to {command:?}");
         }
         let answer = match command {
-            Command::Apply => self.apply(),
-            Command::Reload => self.reload(),
+            Command::Apply => self.reload(true),
+            Command::Reload => self.reload(false),
             Command::Plan => self.plan(),
             Command::Flush { orphans } => self.flush(orphans),
             Command::Events { since, limit } => self.events(since, limit),
@@ -35,29 +36,26 @@ impl Keeper {
     /// SIGHUP: nobody waits for an answer, so a refusal is told by the log alone.
     pub fn reload_on_signal(&mut self) {
         // What was refused stands among the events.
-        let _ = self.reload();
+        let _ = self.reload(false);
     }
 
-    fn apply(&mut self) -> Result<Answer, Failure> {
-        self.flushed = false;
-        self.kernel.doubt();
-        self.chronicle.forget();
-        self.outcome(Aim::Now)
-    }
-
-    /// Reads the declaration again. A bad one changes nothing.
-    fn reload(&mut self) -> Result<Answer, Failure> {
+    /// Reads the declaration again. A bad one changes nothing. With `all`, what waits for its next try waits no more.
+    fn reload(&mut self, all: bool) -> Result<Answer, Failure> {
         self.notify.reloading();
         let answer = match self.source.read() {
             Ok(config) => {
                 self.take_over(config);
+                if all {
+                    self.chronicle.forget();
+                }
                 self.flushed = false;
                 self.kernel.doubt();
                 self.outcome(Aim::Now)
             }
             Err(bad) => Err(self.refuse(&bad)),
         };
-        self.notify.ready(&self.summary());
+        let summary = self.summary();
+        self.notify.ready(&summary);
         answer
     }
 
@@ -91,17 +89,27 @@ impl Keeper {
     fn flush(&mut self, orphans: bool) -> Result<Answer, Failure> {
         self.kernel.doubt();
         self.chronicle.forget();
+        let outcome =
+            self.turn(Aim::Flush { orphans }, |outcome| (view::outcome(outcome), outcome.failed.len()));
+        let (outcome, failed) = outcome.map_err(Failure::Failed)?;
         self.flushed = true;
-        let answer = self.outcome(Aim::Flush { orphans });
-        self.record(EventKind::Flush, "everything that greyhound made was taken away".to_owned());
-        answer
+        let text = match failed {
+            0 => "everything that greyhound made was taken away".to_owned(),
+            failed => format!("asked to take everything away, but {failed} object(s) could not be"),
+        };
+        self.record(EventKind::Flush, text);
+        self.show();
+        Ok(Answer::Outcome(outcome))
     }
 
     /// Looks at the kernel anew, and works out what would change.
     fn plan(&mut self) -> Result<Answer, Failure> {
         self.kernel.doubt();
         let goal = Goal { config: &self.config, flush: false, orphans: false };
-        let mut turn = Turn { goal, kernel: &mut self.kernel, state: &mut self.state };
+        // What is only looked at leases nothing.
+        let copy = State::open_copy(&self.config.daemon.state_dir);
+        let mut state = copy.map_err(|error| Failure::Failed(sentence(error)))?;
+        let mut turn = Turn { goal, kernel: &mut self.kernel, state: &mut state };
         let look = turn.look(reconcile::now()).map_err(|error| Failure::Failed(sentence(error)))?;
         Ok(Answer::Plan(view::plan(&look)))
     }

@@ -51,6 +51,15 @@ pub struct Damping {
 struct History {
     /// The last repairs, [`BURST`] at most.
     repairs: VecDeque<Duration>,
+    /// Of repairs that were undone too often.
+    damped: Backoff,
+    /// Of changes that failed.
+    failed: Backoff,
+}
+
+/// Waits that grow.
+#[derive(Clone, Copy, Debug, Default)]
+struct Backoff {
     wait: Option<Duration>,
     until: Duration,
 }
@@ -58,7 +67,7 @@ struct History {
 impl Damping {
     /// When the object may be repaired: `None` is now.
     pub fn waits(&self, object: &Object, now: Duration) -> Option<Duration> {
-        self.objects.get(object).map(|history| history.until).filter(|until| *until > now)
+        self.objects.get(object).map(History::until).filter(|until| *until > now)
     }
 
     /// The object was repaired at `now`. Returns how long its next repair waits, if it does.
@@ -70,8 +79,8 @@ impl Damping {
             return None;
         }
         let oldest = history.repairs.pop_front().unwrap_or(now);
-        let damped = history.wait.is_some() || now.saturating_sub(oldest) <= WINDOW;
-        damped.then(|| history.hold(now, Duration::ZERO))
+        let damped = history.damped.wait.is_some() || now.saturating_sub(oldest) <= WINDOW;
+        damped.then(|| history.damped.hold(now, Duration::ZERO))
     }
 
     /// A change of the object failed at `now`; `spread` (0 to 1000) is a random number that moves the
@@ -79,26 +88,25 @@ impl Damping {
     pub fn failed(&mut self, object: Object, now: Duration, spread: u32) -> Duration {
         let history = self.objects.entry(object).or_default();
         history.forget_if_calm(now);
-        let quarter = history.next_wait() / 4;
-        history.hold(now, quarter * spread.min(1000) / 1000)
+        let quarter = history.failed.next_wait() / 4;
+        history.failed.hold(now, quarter * spread.min(1000) / 1000)
     }
 
-    /// The object is as it should be and nobody interfered: failures are forgotten.
+    /// The object is as it should be: failures are forgotten, and what was undone before is not.
     pub fn succeeded(&mut self, object: &Object) {
-        if let Some(history) = self.objects.get_mut(object).filter(|history| history.repairs.is_empty()) {
-            history.wait = None;
-            history.until = Duration::ZERO;
+        if let Some(history) = self.objects.get_mut(object) {
+            history.failed = Backoff::default();
         }
     }
 
     /// The earliest time after `now` at which something that waits may be repaired.
     pub fn next(&self, now: Duration) -> Option<Duration> {
-        self.objects.values().map(|history| history.until).filter(|until| *until > now).min()
+        self.objects.values().map(History::until).filter(|until| *until > now).min()
     }
 
     /// Has a wait ended after `since`, and by `now`?
     pub fn ended(&self, since: Duration, now: Duration) -> bool {
-        self.objects.values().any(|history| since < history.until && history.until <= now)
+        self.objects.values().map(History::until).any(|until| since < until && until <= now)
     }
 
     /// Forgets objects that do not exist any more.
@@ -107,7 +115,7 @@ impl Damping {
     }
 }
 
-impl History {
+impl Backoff {
     fn next_wait(&self) -> Duration {
         self.wait.map_or(FIRST_WAIT, |wait| (wait * 2).min(LONGEST_WAIT))
     }
@@ -118,9 +126,15 @@ impl History {
         self.until = now + wait + spread;
         wait
     }
+}
+
+impl History {
+    fn until(&self) -> Duration {
+        self.damped.until.max(self.failed.until)
+    }
 
     fn forget_if_calm(&mut self, now: Duration) {
-        let last = self.repairs.back().copied().unwrap_or(Duration::ZERO).max(self.until);
+        let last = self.repairs.back().copied().unwrap_or(Duration::ZERO).max(self.until());
         if now.saturating_sub(last) >= CALM {
             *self = Self::default();
         }
@@ -187,6 +201,16 @@ mod tests {
         damping.succeeded(&Object::Shared);
         assert_eq!(damping.next(now), None);
         assert_eq!(damping.failed(Object::Shared, now, 0), FIRST_WAIT);
+    }
+
+    #[test]
+    fn a_failure_after_a_repair_is_forgotten_as_well() {
+        let mut damping = Damping::default();
+        damping.repaired(Object::Shared, CALM);
+        damping.failed(Object::Shared, CALM, 0);
+        damping.succeeded(&Object::Shared);
+        assert_eq!(damping.waits(&Object::Shared, CALM), None);
+        assert_eq!(damping.failed(Object::Shared, CALM, 0), FIRST_WAIT);
     }
 
     #[test]

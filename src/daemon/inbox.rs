@@ -32,12 +32,19 @@ struct Bell {
     wake: EventFd,
     reload: AtomicBool,
     stop: AtomicBool,
+    /// The main thread has said that it lives.
+    beat: AtomicBool,
 }
 
 /// An inbox, and the way to it.
 pub fn open() -> nix::Result<(Outbox, Inbox)> {
     let wake = EventFd::from_flags(EfdFlags::EFD_NONBLOCK | EfdFlags::EFD_CLOEXEC)?;
-    let bell = Arc::new(Bell { wake, reload: AtomicBool::new(false), stop: AtomicBool::new(false) });
+    let bell = Arc::new(Bell {
+        wake,
+        reload: AtomicBool::new(false),
+        stop: AtomicBool::new(false),
+        beat: AtomicBool::new(false),
+    });
     let (sender, requests) = sync_channel(LENGTH);
     Ok((Outbox { requests: sender, bell: Arc::clone(&bell) }, Inbox { requests, bell }))
 }
@@ -58,6 +65,11 @@ impl Outbox {
     pub fn reload(&self) {
         self.bell.reload.store(true, Ordering::Release);
         self.bell.ring();
+    }
+
+    /// The main thread lives. The loop is not woken for that.
+    pub fn beat(&self) {
+        self.bell.beat.store(true, Ordering::Release);
     }
 
     /// The loop is to end.
@@ -86,6 +98,16 @@ impl Inbox {
     /// Is the declaration to be read again? Asking forgets it.
     pub fn reloading(&self) -> bool {
         self.bell.reload.swap(false, Ordering::AcqRel)
+    }
+
+    /// Has the main thread said that it lives? Asking forgets it.
+    pub fn beating(&self) -> bool {
+        self.bell.beat.swap(false, Ordering::AcqRel)
+    }
+
+    /// What waits is looked at again at once.
+    pub fn again(&self) {
+        self.bell.ring();
     }
 
     /// Until the bell is rung again. Before looking, or a ring is missed.
@@ -153,5 +175,8 @@ mod tests {
         assert!(!inbox.reloading());
         outbox.stop();
         assert!(inbox.stopping() && inbox.stopping());
+        assert!(!inbox.beating());
+        outbox.beat();
+        assert!(inbox.beating() && !inbox.beating());
     }
 }

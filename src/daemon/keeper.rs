@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::chronicle::{Chronicle, Turned};
+use super::chronicle::{Around, Chronicle};
 use super::clock::Clock;
 use super::inbox::Inbox;
 use super::mirrored::Mirrored;
@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::inventory::State;
 use crate::model::{Counters, Event, EventKind};
 use crate::netlink::Requests;
-use crate::reconcile::{self, Error, Goal, Look, Outcome, Turn};
+use crate::reconcile::{self, Error, Goal, Halted, Look, Outcome, Turn};
 
 /// How often everything is read anew: some changes make no event.
 const CHECK: Duration = Duration::from_secs(10);
@@ -26,6 +26,12 @@ const CHECK: Duration = Duration::from_secs(10);
 const SETTLE: Duration = Duration::from_millis(5);
 /// A turn after which something that could be done is left, because somebody undid it, is taken again after this.
 const AGAIN: Duration = Duration::from_millis(100);
+/// So many requests are answered before the kernel is looked at again.
+const ANSWERS: usize = 16;
+/// Counters are read again when they are older than this.
+const FRESH: Duration = Duration::from_millis(200);
+/// Lost events are told at most so often.
+const LOSSES: Duration = Duration::from_secs(10);
 /// Waits between turns that could not be made at all: from, to.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
@@ -41,6 +47,7 @@ pub struct Keeper {
     pub notify: Notify,
     pub clock: Clock,
     pub pace: Pace,
+    pub losses: Losses,
     /// Everything was taken away on request, and nothing is kept until the next request.
     pub flushed: bool,
     /// Why the last turn could not be made.
@@ -49,6 +56,16 @@ pub struct Keeper {
     pub last: Option<Look>,
     /// By ifindex, as they were when somebody last asked.
     pub counters: BTreeMap<u32, Counters>,
+    pub counted_at: Option<Duration>,
+}
+
+/// Events that were lost.
+#[derive(Debug, Default)]
+pub struct Losses {
+    untold: u64,
+    told_at: Option<Duration>,
+    /// How long it took to read everything anew: as long nothing else is read, or nobody else would get to the kernel.
+    pause: Duration,
 }
 
 /// When the next turn is due. Times are since the daemon began.
@@ -81,18 +98,29 @@ impl Keeper {
         while !self.inbox.stopping() {
             let woke = self.wait();
             self.pace.woke = (woke, self.kernel.requests());
-            self.notify.feed(self.clock.up());
+            self.feed();
             self.inbox.hush();
             if self.inbox.reloading() {
                 self.reload_on_signal();
             }
-            while let Some(request) = self.inbox.next() {
-                self.answer(request);
-                self.notify.feed(self.clock.up());
-            }
+            self.answer_some();
             self.keep();
         }
         self.end();
+    }
+
+    /// Who asks without end does not keep the loop from what it is for.
+    fn answer_some(&mut self) {
+        for _ in 0..ANSWERS {
+            let Some(request) = self.inbox.next().filter(|_| !self.inbox.stopping()) else { return };
+            self.answer(request);
+            self.feed();
+        }
+        self.inbox.again();
+    }
+
+    fn feed(&mut self) {
+        self.notify.feed(self.clock.up(), || self.inbox.beating());
     }
 
     fn begin(&mut self) {
@@ -104,7 +132,8 @@ impl Keeper {
             self.source.name()
         );
         self.record(EventKind::Start, text);
-        self.notify.ready(&self.summary());
+        let summary = self.summary();
+        self.notify.ready(&summary);
     }
 
     fn end(&mut self) {
@@ -125,7 +154,8 @@ impl Keeper {
         let woke = self.clock.up();
         if heard && !self.inbox.stopping() {
             // Somebody's script may be in the middle of several changes.
-            self.poll(&[PollFd::new(self.inbox.bell(), PollFlags::POLLIN)], SETTLE);
+            let time = SETTLE.max(self.losses.pause);
+            self.poll(&[PollFd::new(self.inbox.bell(), PollFlags::POLLIN)], time);
         }
         woke
     }
@@ -159,12 +189,14 @@ impl Keeper {
             self.pace.check_at = up + CHECK;
         }
         let heard = self.kernel.hear();
-        let resynced = self.tell_losses();
+        let resynced = self.tell_losses(up);
         if let Err(error) = heard {
             self.troubled(Error::Netlink(error));
             return;
         }
         if self.flushed {
+            self.pace.again_at = None;
+            self.trouble = None;
             if checking {
                 self.show();
             }
@@ -200,30 +232,40 @@ impl Keeper {
         let goal = Goal { config: &self.config, flush, orphans };
         let mut turn = Turn { goal, kernel: &mut self.kernel, state: &mut self.state };
         let turned = turn.run(reconcile::now(), &mut admit);
-        // Only now: what is heard in the turn's own look explains its steps, too.
-        let (causes, later) = self.kernel.take_causes();
         let outcome = match turned {
             Ok(outcome) => outcome,
-            Err(error) => return Err(self.troubled(error)),
+            Err(halted) => return Err(self.halted(halted)),
         };
         self.log_cost();
         self.trouble = None;
         self.pace.retry = Duration::ZERO;
-        let turned = Turned {
-            outcome: &outcome,
-            causes: &causes,
-            later: &later,
-            at: self.clock.moment(),
-            spread: random(),
-        };
-        let events = self.chronicle.tell(&turned);
-        self.publisher.record(&mut self.state, &events);
+        self.tell(|chronicle, around| chronicle.tell(&outcome, around));
         self.pace.planned = self.kernel.revision();
         self.pace.again_at = self.left(&outcome.last).then(|| self.clock.up() + AGAIN);
         let shown = shown(&outcome);
         self.last = Some(outcome.last);
         self.show();
         Ok(shown)
+    }
+
+    /// Tells of a turn what the chronicle says is to be told.
+    fn tell(&mut self, told: impl FnOnce(&mut Chronicle, &Around<'_>) -> Vec<Event>) {
+        // Only now: what is heard in the turn's own look explains its steps, too.
+        let (causes, later) = self.kernel.take_causes();
+        let at = self.clock.moment();
+        let around =
+            Around { loopback: &self.config.loopback, causes: &causes, later: &later, at, spread: random() };
+        let events = told(&mut self.chronicle, &around);
+        self.publisher.record(&mut self.state, &events);
+    }
+
+    /// A turn ended before its time. What it did is told; where it did nothing, what was heard explains a later one.
+    fn halted(&mut self, halted: Halted) -> String {
+        let Halted { error, done } = halted;
+        if !done.is_empty() {
+            self.tell(|chronicle, around| chronicle.tell_halted(&done, around));
+        }
+        self.troubled(error)
     }
 
     /// What was asked of the kernel since the loop woke, and how long ago that was.
@@ -260,16 +302,19 @@ impl Keeper {
         text
     }
 
-    /// Says so, when events were lost.
-    fn tell_losses(&mut self) -> bool {
-        let losses = self.kernel.take_losses();
-        if losses > 0 {
-            self.record(
-                EventKind::Resync,
-                "events of the kernel were lost: everything was read anew".to_owned(),
-            );
+    /// Says so, when events were lost, the first time at once. `since`: when reading began.
+    fn tell_losses(&mut self, since: Duration) -> bool {
+        let (now, lost) = (self.clock.up(), self.kernel.take_losses());
+        let Losses { untold, told_at, pause } = &mut self.losses;
+        *untold += lost;
+        *pause = if lost > 0 { now.saturating_sub(since).min(RETRY.0) } else { Duration::ZERO };
+        if *untold > 0 && told_at.is_none_or(|at| at + LOSSES <= now) {
+            let times = if *untold > 1 { format!(", {untold} times") } else { String::new() };
+            (*untold, *told_at) = (0, Some(now));
+            let text = format!("events of the kernel were lost{times}: everything was read anew");
+            self.record(EventKind::Resync, text);
         }
-        losses > 0
+        lost > 0
     }
 
     pub fn record(&mut self, kind: EventKind, text: String) {
@@ -279,7 +324,10 @@ impl Keeper {
 
     /// Reads the counters, and shows them. Nobody else does: a turn costs no dump for what nobody asks.
     pub fn count(&mut self) {
-        let Some(look) = &self.last else { return };
+        let now = self.clock.up();
+        let fresh = self.counted_at.is_some_and(|at| now.saturating_sub(at) < FRESH);
+        let Some(look) = self.last.as_ref().filter(|_| !fresh) else { return };
+        self.counted_at = Some(now);
         match self.kernel.counters(&links(look)) {
             Ok(counters) => self.counters = counters,
             Err(error) => tracing::warn!("counters cannot be read: {error}"),
@@ -288,9 +336,11 @@ impl Keeper {
     }
 
     /// Shows what is known.
-    fn show(&self) {
-        let Some(look) = &self.last else { return };
+    pub fn show(&mut self) {
+        let summary = self.summary();
+        self.notify.status(&summary);
         let mut notes: Vec<String> = self.trouble.iter().cloned().collect();
+        let Some(look) = &self.last else { return self.publisher.show_trouble(notes) };
         if self.flushed {
             notes.push("flushed: nothing is kept until apply, reload or a restart".to_owned());
         }
@@ -307,9 +357,11 @@ impl Keeper {
             let waiting: BTreeSet<_> = look.plan.held.keys().chain(look.plan.refused.keys()).collect();
             waiting.len()
         });
-        match waiting {
-            0 => format!("{tunnels} tunnel(s) kept"),
-            waiting => format!("{tunnels} tunnel(s) kept, {waiting} of them cannot be as declared"),
+        match (&self.trouble, waiting) {
+            (Some(trouble), _) => format!("nothing can be kept now: {trouble}"),
+            (None, _) if self.flushed => "flushed: nothing is kept".to_owned(),
+            (None, 0) => format!("{tunnels} tunnel(s) kept"),
+            (None, waiting) => format!("{tunnels} tunnel(s) kept, {waiting} of them cannot be as declared"),
         }
     }
 }

@@ -9,16 +9,32 @@ use sd_notify::NotifyState;
 pub struct Notify {
     /// How often the watchdog is fed: twice within its time.
     interval: Option<Duration>,
-    fed: Duration,
+    feed_at: Duration,
+    status: String,
 }
 
 impl Notify {
     pub fn new() -> Self {
-        Self { interval: sd_notify::watchdog_enabled().map(|time| time / 2), fed: Duration::ZERO }
+        let interval = sd_notify::watchdog_enabled().map(|time| time / 2);
+        Self { interval, feed_at: Duration::ZERO, status: String::new() }
     }
 
-    pub fn ready(&self, status: &str) {
+    /// How often the watchdog is fed; `None`: nobody watches.
+    pub fn interval(&self) -> Option<Duration> {
+        self.interval
+    }
+
+    pub fn ready(&mut self, status: &str) {
+        status.clone_into(&mut self.status);
         tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+    }
+
+    /// How it goes, where that is not what was said last.
+    pub fn status(&mut self, status: &str) {
+        if self.status != status {
+            status.clone_into(&mut self.status);
+            tell(&[NotifyState::Status(status)]);
+        }
     }
 
     /// Followed by [`Self::ready`] when the reload has ended, whichever way.
@@ -33,17 +49,21 @@ impl Notify {
         tell(&[NotifyState::Stopping]);
     }
 
-    /// Feeds the watchdog when it is time to. Only the loop calls it: when the loop hangs, nobody does.
-    pub fn feed(&mut self, up: Duration) {
-        if self.feed_at().is_some_and(|at| at <= up) {
-            self.fed = up;
+    /// Feeds the watchdog when it is time to, if the main thread is `alive`, too. Only the loop calls it: when either
+    /// of the two hangs, nobody feeds.
+    pub fn feed(&mut self, up: Duration, alive: impl FnOnce() -> bool) {
+        let Some(interval) = self.interval.filter(|_| self.feed_at <= up) else { return };
+        if alive() {
+            self.feed_at = up + interval;
             tell(&[NotifyState::Watchdog]);
+        } else {
+            self.feed_at = up + interval / 8;
         }
     }
 
     /// When the watchdog is to be fed next.
     pub fn feed_at(&self) -> Option<Duration> {
-        self.interval.map(|interval| self.fed + interval)
+        self.interval.map(|_| self.feed_at)
     }
 }
 

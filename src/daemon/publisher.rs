@@ -48,6 +48,13 @@ impl Publisher {
         }
     }
 
+    /// Why there is nothing to show yet.
+    pub fn show_trouble(&self, notes: Vec<String>) {
+        let mut snapshot = nothing(&self.config_name);
+        snapshot.status.notes = notes;
+        self.snapshot.send_replace(Arc::new(snapshot));
+    }
+
     /// Puts what is shown into the snapshot.
     pub fn show(&self, shown: &Shown<'_>, state: &State) -> Result<(), inventory::Error> {
         let Shown { config, look, counters, notes } = *shown;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use tokio::runtime::Builder;
@@ -13,7 +14,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use super::chronicle::Chronicle;
 use super::clock::Clock;
 use super::inbox::{self, Outbox};
-use super::keeper::{Keeper, Pace};
+use super::keeper::{Keeper, Losses, Pace};
 use super::log::{self, Format};
 use super::mirrored::Mirrored;
 use super::notify::Notify;
@@ -84,25 +85,35 @@ pub fn run(options: &Options) -> anyhow::Result<Ended> {
         notify: Notify::new(),
         clock: Clock::start(),
         pace: Pace::default(),
+        losses: Losses::default(),
         flushed: false,
         trouble: None,
         last: None,
         counters: BTreeMap::new(),
+        counted_at: None,
     };
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    // Before anybody is told that it is ready: a signal that nobody catches ends the process.
+    let signals = runtime.block_on(async { hear(outbox.clone()) })?;
+    let beats = beat(outbox.clone(), keeper.notify.interval());
     let (ended, end) = oneshot::channel();
     let looping = thread::Builder::new().name("reconcile".to_owned()).spawn(move || {
         keeper.run();
         // The API may have ended already.
         let _ = ended.send(());
     })?;
-    let served = serve(socket, handle, access, asked, &outbox, end);
+    let served = runtime.block_on(async {
+        tokio::spawn(signals);
+        tokio::spawn(beats);
+        serve(socket, handle, access, asked, &outbox, end).await
+    });
     outbox.stop();
     looping.join().map_err(|_| anyhow::anyhow!("the loop panicked"))?;
     served.map(|()| Ended::Told)
 }
 
-/// The API and the signals, on the main thread, until the loop has ended.
-fn serve(
+/// The API, until the loop has ended.
+async fn serve(
     socket: Socket,
     handle: Handle,
     access: Access,
@@ -110,21 +121,26 @@ fn serve(
     outbox: &Outbox,
     end: oneshot::Receiver<()>,
 ) -> anyhow::Result<()> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let requests = outbox.clone();
-        tokio::spawn(async move {
-            while let Some(request) = asked.recv().await {
-                requests.send(request);
-            }
-        });
-        tokio::spawn(hear(outbox.clone())?);
-        let over = async {
-            // An error: the loop is gone, and with it the sender.
-            let _ = end.await;
-        };
-        api::serve(socket, handle, access, Limits::default(), over).await.context("the API cannot be served")
-    })
+    let requests = outbox.clone();
+    tokio::spawn(async move {
+        while let Some(request) = asked.recv().await {
+            requests.send(request);
+        }
+    });
+    let over = async {
+        // An error: the loop is gone, and with it the sender.
+        let _ = end.await;
+    };
+    api::serve(socket, handle, access, Limits::default(), over).await.context("the API cannot be served")
+}
+
+/// Says that this thread lives, twice for each time that the watchdog is fed.
+async fn beat(outbox: Outbox, fed: Option<Duration>) {
+    let Some(fed) = fed else { return };
+    loop {
+        outbox.beat();
+        tokio::time::sleep(fed / 2).await;
+    }
 }
 
 /// Passes signals on. They are caught from now on.
@@ -170,4 +186,51 @@ fn end_with_any_panic() {
         print(panic);
         std::process::abort();
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt as _;
+    use std::process::Command;
+
+    use super::*;
+
+    /// Panics where this variable says; run by the test below, in a process of its own.
+    const WHERE: &str = "GREYHOUND_TEST_PANIC";
+
+    #[test]
+    #[ignore = "ends its process: the next test runs it in a child"]
+    fn a_panic() {
+        end_with_any_panic();
+        let panics = || std::panic::panic_any("on purpose");
+        match std::env::var(WHERE).as_deref() {
+            Ok("thread") => drop(thread::spawn(panics).join()),
+            Ok(place) => {
+                let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+                let in_task = place == "task";
+                let _ = runtime.block_on(async {
+                    if in_task {
+                        tokio::spawn(async move { panics() }).await
+                    } else {
+                        tokio::task::spawn_blocking(panics).await
+                    }
+                });
+            }
+            Err(_) => {}
+        }
+    }
+
+    #[test]
+    fn a_panic_in_any_thread_or_task_ends_the_process() {
+        let own = std::env::current_exe().unwrap();
+        for place in ["thread", "task", "blocking"] {
+            let mut child = Command::new(&own);
+            child
+                .args(["--exact", "--ignored", "--nocapture", "daemon::start::tests::a_panic"])
+                .env(WHERE, place);
+            let output = child.output().unwrap();
+            assert_eq!(output.status.signal(), Some(libc::SIGABRT), "{place}: {output:?}");
+            assert!(String::from_utf8_lossy(&output.stderr).contains("on purpose"), "{place}");
+        }
+    }
 }

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Gre, LinkName};
 
+/// The kernel's own loopback link, of which each network namespace has one. It has no kind.
+pub const LOOPBACK: &str = "lo";
+
 /// A link as the kernel reports it, folded to what greyhound looks at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {

@@ -26,7 +26,7 @@ pub mod tunnel;
 
 pub use event::{Event, EventKind};
 pub use gre::{Gre, Tos, Ttl, Tuple};
-pub use kernel::{Address, Counters, Link, LinkKind, Path, Route, RouteKind, Rule, Scope};
+pub use kernel::{Address, Counters, LOOPBACK, Link, LinkKind, Path, Route, RouteKind, Rule, Scope};
 pub use lease::{Lease, LeaseState, Timestamp};
 pub use name::{HolderName, InvalidName, LinkName, PoolName, TunnelName};
 pub use pool::{AddressRange, Pool, Purpose, Tier};

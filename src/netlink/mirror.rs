@@ -32,9 +32,9 @@ mod tests;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-pub use causes::Causes;
+pub use causes::{Causes, Place};
 
-use crate::model::Observed;
+use crate::model::{LOOPBACK, Observed};
 use paths::Underlay;
 use routes::ByLink;
 pub(super) use routes::{Arrival, Foreign, is_looked_at};
@@ -136,15 +136,14 @@ impl Mirror {
         self.underlay = Underlay::of(&self.observed);
     }
 
-    fn is_ours(&self, link: u32) -> bool {
-        self.observed.links.get(&link).is_some_and(links::is_ours)
-    }
-
-    /// Records a change of something on this link, or of nothing in particular.
+    /// Records a change of something on this link, or on none.
     fn tell(&mut self, link: Option<u32>, sentence: impl FnOnce(&str) -> String) {
+        let link = link.and_then(|index| self.observed.links.get(&index));
+        let name = link.map_or("no link", |link| &link.name);
+        // Tunnels stand on addresses of the loopback link.
+        let ours = link.is_none_or(|link| links::is_ours(link) || link.name == LOOPBACK);
+        let place = link.map_or(Place::Elsewhere, |link| Place::Link(link.name.clone()));
+        self.causes.add(place, ours, sentence(name));
         self.revision += 1;
-        let name = link.and_then(|index| self.observed.links.get(&index)).map(|link| link.name.as_str());
-        let ours = link.is_none_or(|index| self.is_ours(index));
-        self.causes.add(name, ours, sentence(name.unwrap_or("no link")));
     }
 }

@@ -6,8 +6,8 @@ use std::net::Ipv4Addr;
 use ipnetwork::Ipv4Network;
 
 use crate::model::{
-    Address, Desired, DesiredLink, DesiredTunnel, Gre, Kind, Link, LinkKind, LinkName, Local, Observed,
-    Route, RouteKind, Rule, Scope, Tunnel, TunnelName, Tuple, gre, marks,
+    Address, Desired, DesiredLink, DesiredTunnel, Gre, Kind, LOOPBACK, Link, LinkKind, LinkName, Local,
+    Observed, Route, RouteKind, Rule, Scope, Tunnel, TunnelName, Tuple, gre, marks,
 };
 
 /// The MTU assumed where no path to the remote is known yet: Ethernet's (RFC 894).
@@ -16,9 +16,6 @@ const UNKNOWN_PATH_MTU: u32 = 1500;
 const LEAST_MTU: u32 = 68;
 /// The largest packet that a GRE link makes, its own headers included (`IP_MAX_MTU`, include/net/ip.h). `lo` has more.
 const LARGEST_PACKET: u32 = 0xffff;
-
-/// The kernel's own loopback link, of which each network namespace has one. It has no kind.
-const LOOPBACK: &str = "lo";
 
 /// What is declared, with the local address of each tunnel, or why it has none.
 pub struct Declared<'a> {

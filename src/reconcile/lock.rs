@@ -1,9 +1,13 @@
 //! One writer per network namespace: an abstract unix socket is the lock, and dies with its process.
 
+use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixListener};
 
-use nix::sys::socket::{getsockopt, sockopt};
+use nix::errno::Errno;
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, UnixAddr, UnixCredentials, connect, getsockopt, socket, sockopt,
+};
 
 use super::Error;
 
@@ -23,7 +27,7 @@ impl Lock {
         match UnixListener::bind_addr(&address) {
             Ok(listener) => Ok(Self { _listener: listener }),
             Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
-                Err(Error::Locked { holder: holder(&address) })
+                Err(Error::Locked { holder: holder() })
             }
             Err(error) => Err(Error::Lock(error)),
         }
@@ -31,10 +35,18 @@ impl Lock {
 }
 
 /// Who listens, as the kernel says: anybody may take an abstract name, and root must be able to tell.
-fn holder(address: &SocketAddr) -> String {
-    let credentials = UnixStream::connect_addr(address)
-        .ok()
-        .and_then(|there| getsockopt(&there, sockopt::PeerCredentials).ok());
-    credentials
-        .map_or_else(|| "it has just ended".to_owned(), |who| format!("pid {}, uid {}", who.pid(), who.uid()))
+fn holder() -> String {
+    match credentials() {
+        Ok(who) => format!("pid {}, uid {}", who.pid(), who.uid()),
+        Err(Errno::ECONNREFUSED) => "it has just ended".to_owned(),
+        Err(errno) => format!("it cannot be asked who it is: {errno}"),
+    }
+}
+
+/// Does not wait: nobody accepts, and its queue may be full.
+fn credentials() -> Result<UnixCredentials, Errno> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let there = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    connect(there.as_raw_fd(), &UnixAddr::new_abstract(NAME)?)?;
+    getsockopt(&there, sockopt::PeerCredentials)
 }

@@ -33,7 +33,7 @@ pub use capability::may_change;
 pub use declaration::read_declaration;
 pub use home::take_home;
 pub use lock::Lock;
-pub use turn::{Done, Goal, Kernel, Look, Outcome, Turn};
+pub use turn::{Done, Goal, Halted, Kernel, Look, Outcome, Turn};
 
 /// Why a turn could not be made. What concerns one tunnel only is data in the plan, not an error.
 #[derive(Debug, Error)]
@@ -55,6 +55,12 @@ pub enum Error {
     Netlink(#[from] netlink::Error),
     #[error("the state in {} cannot be used", directory.display())]
     State { directory: PathBuf, source: Box<inventory::Error> },
+}
+
+impl From<Halted> for Error {
+    fn from(halted: Halted) -> Self {
+        halted.error
+    }
 }
 
 /// The wall clock, for leases. Before 1970 it is 1970.

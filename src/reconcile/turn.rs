@@ -51,6 +51,13 @@ pub struct Outcome {
     pub last: Look,
 }
 
+/// A turn that ended before its time: some of its steps were taken, and what came of the others is not known.
+#[derive(Debug)]
+pub struct Halted {
+    pub error: Error,
+    pub done: Vec<Done>,
+}
+
 /// A step that was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Done {
@@ -101,20 +108,34 @@ impl<K: Kernel> Turn<'_, K> {
         &mut self,
         now: Timestamp,
         admit: &mut dyn FnMut(&PlannedStep) -> bool,
-    ) -> Result<Outcome, Error> {
+    ) -> Result<Outcome, Halted> {
         let begun = Instant::now();
         let mut taken = Taken::default();
+        match self.passes(now, admit, &mut taken) {
+            Ok(last) => {
+                let Taken { done, failed, adopted } = taken;
+                Ok(Outcome { done, adopted, failed, elapsed: begun.elapsed(), last })
+            }
+            Err(error) => Err(Halted { error, done: taken.done }),
+        }
+    }
+
+    fn passes(
+        &mut self,
+        now: Timestamp,
+        admit: &mut dyn FnMut(&PlannedStep) -> bool,
+        taken: &mut Taken,
+    ) -> Result<Look, Error> {
         let mut look = self.look(now)?;
         for _ in 0..PASSES {
-            self.rounds(&mut look, now, admit, &mut taken)?;
-            let released = self.settle(&look, &taken.done, now)?;
+            self.rounds(&mut look, now, admit, taken)?;
+            let released = self.settle(&look, taken, now)?;
             if !released || look.desired.held.is_empty() {
                 break;
             }
             look = self.look(now)?;
         }
-        let Taken { done, failed, adopted } = taken;
-        Ok(Outcome { done, adopted, failed, elapsed: begun.elapsed(), last: look })
+        Ok(look)
     }
 
     fn rounds(
@@ -133,8 +154,8 @@ impl<K: Kernel> Turn<'_, K> {
                 break;
             }
             let results = self.kernel.apply(&steps, &look.observed);
+            taken.sort(steps, results, &look.observed);
             let before = std::mem::replace(look, self.look(now)?);
-            taken.sort(steps, results, &before.observed);
             if look.plan.steps == before.plan.steps {
                 break;
             }
@@ -168,22 +189,18 @@ impl<K: Kernel> Turn<'_, K> {
     }
 
     /// Cuts claims and leases back to what is left; says whether a lease was released.
-    fn settle(&mut self, look: &Look, done: &[Done], now: Timestamp) -> Result<bool, Error> {
+    fn settle(&mut self, look: &Look, taken: &Taken, now: Timestamp) -> Result<bool, Error> {
         let settled = claims::after(&look.desired, &look.observed, &look.owned);
         let declared = self.goal.config.tunnels.values().filter(|tunnel| locals::leases(tunnel));
         let declared: BTreeSet<HolderName> = declared.map(|tunnel| tunnel.name.holder()).collect();
         let keeps_leases = self.goal.flush;
-        let made =
-            |planned: &PlannedStep| matches!(planned.step, Step::CreateLink(_) | Step::RecreateLink { .. });
-        let made = done.iter().map(|done| &done.planned).filter(|planned| made(planned));
-        let made = made.filter_map(|planned| planned.tunnel.clone());
-        let made: BTreeSet<TunnelName> = made.collect();
+        let up = taken.came_up();
         let written = self.state.change(|change| {
             for tunnel in &settled.gone {
                 change.unclaim(tunnel)?;
                 change.unmade(tunnel)?;
             }
-            made.iter().try_for_each(|tunnel| change.made(tunnel, now))?;
+            up.iter().try_for_each(|tunnel| change.made(tunnel, now))?;
             // Tuples may have changed hands: all are let go before any is taken.
             settled.changed.keys().try_for_each(|tunnel| change.unclaim(tunnel))?;
             settled.changed.iter().try_for_each(|(tunnel, claim)| change.settle(tunnel, claim))?;
@@ -254,6 +271,17 @@ struct Taken {
 }
 
 impl Taken {
+    /// The tunnels whose links were made, set up or adopted: they have been up since then.
+    fn came_up(&self) -> BTreeSet<TunnelName> {
+        let up = |step: &Step| match step {
+            Step::CreateLink(_) | Step::RecreateLink { .. } => true,
+            Step::ChangeLink { differences, .. } => differences.iter().any(|it| it.attribute == "state"),
+            _ => false,
+        };
+        let made = self.done.iter().map(|done| &done.planned).filter(|planned| up(&planned.step));
+        made.filter_map(|planned| planned.tunnel.clone()).chain(self.adopted.iter().cloned()).collect()
+    }
+
     fn sort(&mut self, steps: Vec<PlannedStep>, results: Vec<Result<(), StepError>>, observed: &Observed) {
         self.failed.clear();
         for (planned, result) in steps.into_iter().zip(results) {

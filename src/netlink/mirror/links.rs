@@ -1,6 +1,6 @@
 //! Links that come, change and go.
 
-use super::Mirror;
+use super::{Mirror, Place};
 use crate::model::marks::{LINK_GROUP, LINK_PREFIX};
 use crate::model::{Address, Gre, Link, LinkKind, Observed};
 
@@ -22,7 +22,11 @@ impl Mirror {
             Some(before) => self.changed_link(before, &link),
             None => {
                 self.revision += 1;
-                self.causes.add(Some(&link.name), is_ours(&link), format!("link {} created", link.name));
+                self.causes.add(
+                    Place::Link(link.name.clone()),
+                    is_ours(&link),
+                    format!("link {} created", link.name),
+                );
             }
         }
         self.observed.links.insert(index, link);
@@ -90,7 +94,7 @@ impl Mirror {
         self.revision += 1;
         let ours = is_ours(before) || is_ours(link);
         for sentence in differences(before, link) {
-            self.causes.add(Some(&before.name), ours, sentence);
+            self.causes.add(Place::Link(before.name.clone()), ours, sentence);
         }
     }
 }

@@ -5,8 +5,8 @@ use std::net::Ipv4Addr;
 
 use ipnetwork::Ipv4Network;
 
-use super::Mirror;
 use super::fake::{Deed, How, Kernel, Wanted};
+use super::{Mirror, Place};
 use crate::model::{Observed, Path};
 use crate::netlink::reread::reread;
 
@@ -90,7 +90,7 @@ fn a_path_that_changes_is_told() {
         let found = found.into_iter().map(|path| (remote, path)).collect();
         mirror.replace_paths(&[remote].into(), &found);
         assert!(!mirror.is_stale());
-        mirror.take_causes().sentence(None).unwrap_or_default()
+        mirror.take_causes().of(&Place::Path(remote)).join("; ")
     };
     assert_eq!(told(Some(path)), "there is a way to 10.9.0.1");
     assert_eq!(told(Some(narrow)), "the way to 10.9.0.1: mtu 1500 -> 1400");

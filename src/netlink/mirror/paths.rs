@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 
 use ipnetwork::Ipv4Network;
 
-use super::Mirror;
+use super::{Mirror, Place};
 use crate::model::{Observed, Path};
 
 /// What the paths stand on.
@@ -42,7 +42,8 @@ impl Mirror {
             let (before, now) = (self.observed.paths.get(remote), found.get(remote));
             if before != now {
                 let sentence = change_of(*remote, before, now);
-                self.tell(None, |_| sentence);
+                self.causes.add(Place::Path(*remote), true, sentence);
+                self.revision += 1;
             }
             match now {
                 Some(path) => drop(self.observed.paths.insert(*remote, path.clone())),

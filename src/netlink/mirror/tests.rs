@@ -41,7 +41,11 @@ fn with_link(index: u32) -> Mirror {
 }
 
 fn said(mirror: &mut Mirror, link: Option<&str>) -> String {
-    mirror.take_causes().sentence(link).unwrap_or_default()
+    sentences(mirror, &link.map_or(Place::Elsewhere, |link| Place::Link(link.to_owned())))
+}
+
+fn sentences(mirror: &mut Mirror, place: &Place) -> String {
+    mirror.take_causes().of(place).join("; ")
 }
 
 #[test]
@@ -283,7 +287,7 @@ fn a_full_look_tells_what_no_event_told() {
     let revision = mirror.revision();
     mirror.replace(observed);
     assert_eq!(mirror.revision(), revision);
-    assert!(mirror.take_causes().is_empty());
+    assert_eq!(mirror.take_causes(), Causes::default());
 }
 
 #[test]
@@ -296,8 +300,8 @@ fn a_foreign_storm_leaves_room_for_what_is_ours() {
     }
     hear_hex(&mut mirror, NEWLINK, captured::GRE);
     let causes = mirror.take_causes();
-    assert_eq!(causes.sentence(Some("b2")).as_deref(), Some("link b2 created"));
-    assert!(causes.iter().count() < 300);
+    assert_eq!(causes.of(&Place::Link("b2".to_owned())), ["link b2 created"]);
+    assert!(causes.places() < 300);
 }
 
 /// By link 5, in our table.
