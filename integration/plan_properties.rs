@@ -274,7 +274,8 @@ fn think(declaration: &Declaration, kernel: &Observed, owned: &Owned) -> (greyho
     let tunnels = declaration.iter().map(|(name, (tunnel, _))| (name.clone(), tunnel.clone())).collect();
     let locals = declaration.iter().map(|(name, (_, local))| (name.clone(), Ok(*local))).collect();
     let loopback = LinkName::new("lo").unwrap();
-    let declared = Declared { tunnels: &tunnels, locals: &locals, loopback: &loopback };
+    let choices = BTreeMap::new();
+    let declared = Declared { tunnels: &tunnels, locals: &locals, choices: &choices, loopback: &loopback };
     let desired = desire(&declared, kernel);
     let plan = plan(&desired, kernel, owned);
     (desired, plan)

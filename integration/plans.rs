@@ -120,7 +120,13 @@ impl Host {
         let leased =
             self.state.change(|change| locals::lease(&config.tunnels, &supply, &self.kernel, change));
         let locals = leased.unwrap();
-        let declared = Declared { tunnels: &config.tunnels, locals: &locals, loopback: &config.loopback };
+        let choices = std::collections::BTreeMap::new();
+        let declared = Declared {
+            tunnels: &config.tunnels,
+            locals: &locals,
+            choices: &choices,
+            loopback: &config.loopback,
+        };
         desire(&declared, &self.kernel)
     }
 

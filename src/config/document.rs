@@ -15,6 +15,9 @@ use super::{nearest, raw, schema};
 #[derive(Debug, Default)]
 pub struct Document {
     pub daemon: Entry<raw::Daemon>,
+    pub probe: Entry<raw::Probe>,
+    /// `None`: nobody is answered.
+    pub reflector: Option<Entry<raw::Reflector>>,
     pub pools: Vec<Entry<raw::Pool>>,
     pub tunnels: Vec<Entry<raw::Tunnel>>,
 }
@@ -34,7 +37,7 @@ pub fn read(text: &str, sink: &mut Sink) -> Document {
     let (root, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         let span = error.span().unwrap_or_default();
-        let help = "each line is `key = value` (texts in double quotes), or a header: [daemon], [[pool]] or [[tunnel]]";
+        let help = "each line is `key = value` (texts in double quotes), or a header: [daemon], [probe], [reflector], [[pool]] or [[tunnel]]";
         sink.push(Problem::new(&span, format!("this is not TOML: {}", error.message()), help));
     }
     let mut document = Document::default();
@@ -46,6 +49,8 @@ pub fn read(text: &str, sink: &mut Sink) -> Document {
         for (key, value) in root {
             match key.as_ref().as_ref() {
                 "daemon" => document.daemon = entry(value, "daemon", sink),
+                "probe" => document.probe = entry(value, "probe", sink),
+                "reflector" => document.reflector = Some(entry(value, "reflector", sink)),
                 "pool" => document.pools = entries(value, "pool", sink),
                 _ => document.tunnels = entries(value, "tunnel", sink),
             }
@@ -58,7 +63,7 @@ impl<T> Entry<T> {
     /// Reports a key that must be there and is not.
     pub fn required<'a, V>(&self, key: &str, value: Option<&'a V>, sink: &mut Sink) -> Option<&'a V> {
         if value.is_none() && !self.broken.contains(key) {
-            let message = format!("this [[{}]] has no `{key}`", self.section);
+            let message = format!("this {} has no `{key}`", written(self.section));
             sink.push(Problem::new(&self.header, message, schema::describe(self.section, key)));
         }
         value
@@ -67,6 +72,14 @@ impl<T> Entry<T> {
     /// Is the key there, and of no use? Then nothing is known of it, not even its default.
     pub fn is_broken(&self, key: &str) -> bool {
         self.broken.contains(key)
+    }
+}
+
+/// The header of a section.
+fn written(section: &str) -> String {
+    match section {
+        "daemon" | "probe" | "reflector" => format!("[{section}]"),
+        _ => format!("[[{section}]]"),
     }
 }
 
@@ -92,7 +105,7 @@ where
 {
     let header = value.span();
     let DeValue::Table(mut table) = value.into_inner() else {
-        let write = if section == "daemon" { "[daemon]" } else { &format!("[[{section}]]") };
+        let write = written(section);
         let help = format!("write the header {write} on a line of its own, and `key = value` lines below it");
         sink.push(Problem::new(&header, format!("`{section}` is not a table"), help));
         return unreadable(section, header);
@@ -123,8 +136,7 @@ fn refuse_unknown<'t, T: Deserialize<'t>>(
     let known = keys_of::<T>();
     let place = match section {
         "" => "the file".to_owned(),
-        "daemon" => "[daemon]".to_owned(),
-        _ => format!("[[{section}]]"),
+        _ => written(section),
     };
     let mut meant = BTreeSet::new();
     let keep = |(key, _): &(Key<'t>, Value<'t>)| {

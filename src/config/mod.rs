@@ -11,6 +11,7 @@
 //! | `raw`, `schema` | the file as it is written, and its JSON schema |
 //! | `value`, `network` | single values; `ranges` the arithmetic of pools, `nearest` "did you mean" |
 //! | `check_daemon` | the `[daemon]` section |
+//! | `check_probe` | the sections of probes |
 //! | `check_pool`, `check_pools` | one pool alone; pools beside each other |
 //! | `draft`, `check_tunnel` | one tunnel value by value; one tunnel alone |
 //! | `check_outer`, `check_inner` | tunnels beside each other: in the underlay; inside a VRF |
@@ -20,7 +21,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::model::{LOOPBACK, LinkName, Local, Pool, Tunnel, TunnelName};
+use crate::model::{LOOPBACK, LinkName, Local, Pool, Probing, Reflecting, Tunnel, TunnelName};
 
 mod at;
 mod check_daemon;
@@ -29,6 +30,7 @@ mod check_layers;
 mod check_outer;
 mod check_pool;
 mod check_pools;
+mod check_probe;
 mod check_tunnel;
 mod diagnostics;
 mod document;
@@ -65,6 +67,9 @@ pub struct Config {
     pub tunnels: BTreeMap<TunnelName, Tunnel>,
     /// The link that leased addresses are put on.
     pub loopback: LinkName,
+    pub probe: Probing,
+    /// `None`: nobody's probes are answered.
+    pub reflector: Option<Reflecting>,
 }
 
 /// Where the daemon keeps its things.
@@ -93,7 +98,8 @@ impl Default for Config {
             group: GROUP.to_owned(),
         };
         let loopback = LinkName::new(LOOPBACK).expect("lo is a link name");
-        Self { daemon, pools: Vec::new(), tunnels: BTreeMap::new(), loopback }
+        let probe = Probing::default();
+        Self { daemon, pools: Vec::new(), tunnels: BTreeMap::new(), loopback, probe, reflector: None }
     }
 }
 
@@ -142,6 +148,8 @@ fn check(text: &str, sink: &mut Sink) -> Option<Config> {
     }
     let document = document::read(text, sink);
     let (daemon, loopback) = check_daemon::check(&document.daemon, sink);
+    let probe = check_probe::check(&document.probe, sink);
+    let reflector = check_probe::check_reflector(document.reflector.as_ref(), sink);
     let pools: Vec<_> = document.pools.iter().map(|entry| check_pool::check(entry, sink)).collect();
     let tunnels: Vec<_> = document.tunnels.iter().map(|entry| draft::read(entry, sink)).collect();
     for tunnel in &tunnels {
@@ -154,7 +162,7 @@ fn check(text: &str, sink: &mut Sink) -> Option<Config> {
     let tunnels = tunnels.into_iter().map(|draft| finish(draft, &index)).collect::<Option<Vec<_>>>()?;
     let tunnels = tunnels.into_iter().map(|tunnel| (tunnel.name.clone(), tunnel)).collect();
     let pools = pools.into_iter().map(check_pool::Draft::finish).collect::<Option<_>>()?;
-    Some(Config { daemon, pools, tunnels, loopback })
+    Some(Config { daemon, pools, tunnels, loopback, probe, reflector })
 }
 
 /// The tunnel, when nothing of it is missing.

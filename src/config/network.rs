@@ -127,7 +127,8 @@ pub fn range(text: &At<String>) -> Value<AddressRange> {
     Ok(text.with(range))
 }
 
-fn prefix(text: &At<String>, key: &str, example: &str) -> Value<Ipv4Network> {
+/// A prefix without host bits.
+pub fn prefix(text: &At<String>, key: &str, example: &str) -> Value<Ipv4Network> {
     let Ok(given) = text.value.parse::<Ipv4Network>() else {
         let message = format!("`{key}`: {:?} is not an IPv4 prefix", text.value);
         return Err(Problem::new(&text.span, message, format!("write a prefix such as {example}")));

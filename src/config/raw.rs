@@ -21,6 +21,12 @@ pub struct File {
     /// Where the daemon keeps its things; a `[daemon]` table.
     #[serde(default)]
     pub daemon: Daemon,
+    /// How terminations are probed and when tunnels move; a `[probe]` table.
+    #[serde(default)]
+    pub probe: Probe,
+    /// Answers to others' STAMP probes, where there is a `[reflector]` table.
+    #[serde(default)]
+    pub reflector: Reflector,
     /// Addresses that greyhound may give out; one `[[pool]]` table each.
     #[serde(default)]
     pub pool: Vec<Pool>,
@@ -57,6 +63,69 @@ pub struct Daemon {
     #[serde(default)]
     #[schemars(schema_with = "schema::group")]
     pub group: Option<At<String>>,
+}
+
+/// How terminations are probed and when tunnels move. All of it is optional.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Probe {
+    /// How terminations are asked: "icmp", "stamp" or both. Default ["icmp", "stamp"].
+    #[serde(default)]
+    #[schemars(schema_with = "schema::methods")]
+    pub methods: Option<At<Vec<At<String>>>>,
+    /// How often each termination is asked by each method: "100ms" to "1h". Default "10s".
+    #[serde(default)]
+    #[schemars(schema_with = "schema::interval")]
+    pub interval: Option<At<String>>,
+    /// The UDP port of the terminations' STAMP reflectors: 1 to 65535. Default 862.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::port")]
+    pub port: Option<At<i64>>,
+    /// The most probes a second, all terminations together: 10 to 100000. Default 2000.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::probes")]
+    pub packets: Option<At<i64>>,
+    /// A tunnel moves to an endpoint that is better by this much at least: "0ms" to "10s". Default "5ms".
+    #[serde(default)]
+    #[schemars(schema_with = "schema::margin")]
+    pub margin: Option<At<String>>,
+    /// And better by so many percent of the latency in use: 0 to 99. Default 20.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::percent")]
+    pub percent: Option<At<i64>>,
+    /// And for so long: "0s" to "1d". Default "30s".
+    #[serde(default)]
+    #[schemars(schema_with = "schema::hold")]
+    pub hold: Option<At<String>>,
+    /// So long after a move, or after an endpoint was dead, no tunnel moves for being better: "0s" to "1d". Default "60s".
+    #[serde(default)]
+    #[schemars(schema_with = "schema::hold_down")]
+    pub hold_down: Option<At<String>>,
+    /// How often the other end is asked through the tunnel: "100ms" to "60s". Default: "300ms" if it answers STAMP, else "1s".
+    #[serde(default)]
+    #[schemars(schema_with = "schema::liveness_interval")]
+    pub liveness_interval: Option<At<String>>,
+    /// After so many intervals without an answer a tunnel is down: 3 to 20. Default: 3 if the other end answers STAMP, else 5.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::liveness_multiplier")]
+    pub liveness_multiplier: Option<At<i64>>,
+}
+
+/// Answers to others' STAMP probes, on the local addresses and inside the tunnels of this host.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reflector {
+    /// Who is answered: prefixes such as "198.51.100.0/24"; "0.0.0.0/0" for everybody.
+    #[schemars(required, schema_with = "schema::allow")]
+    pub allow: Option<At<Vec<At<String>>>>,
+    /// The UDP port that it listens on: 1 to 65535. Default 862.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::port")]
+    pub port: Option<At<i64>>,
+    /// The most answers a second to one source: 1 to 100000. Default 100.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::answers")]
+    pub packets: Option<At<i64>>,
 }
 
 /// Addresses that greyhound may give out.

@@ -18,6 +18,8 @@ pub fn describe(section: &str, key: &str) -> String {
     let properties = match section {
         "" => schema.pointer("/properties"),
         "daemon" => schema.pointer("/$defs/Daemon/properties"),
+        "probe" => schema.pointer("/$defs/Probe/properties"),
+        "reflector" => schema.pointer("/$defs/Reflector/properties"),
         "pool" => schema.pointer("/$defs/Pool/properties"),
         _ => schema.pointer("/$defs/Tunnel/properties"),
     };
@@ -29,6 +31,7 @@ pub fn describe(section: &str, key: &str) -> String {
 static SCHEMA: LazyLock<Value> = LazyLock::new(schema);
 
 const SLUG: &str = "[a-z0-9][a-z0-9_-]";
+const SPAN: &str = "^[0-9]+(ms|[smhd])$";
 const ADDRESS: &str = r"[0-9]{1,3}(\.[0-9]{1,3}){3}";
 
 macro_rules! forms {
@@ -46,6 +49,19 @@ forms! {
     rest => { "type": "string", "pattern": "^[0-9]+[smhd]$", "default": "1h" }
     readers => { "type": "string", "enum": ["group", "all"], "default": "group" }
     group => { "type": "string", "minLength": 1, "default": super::GROUP }
+    methods => { "type": "array", "items": { "type": "string", "enum": ["icmp", "stamp"] }, "minItems": 1,
+        "uniqueItems": true, "default": ["icmp", "stamp"] }
+    interval => { "type": "string", "pattern": SPAN, "default": "10s" }
+    port => { "type": "integer", "minimum": 1, "maximum": 65535, "default": 862 }
+    probes => { "type": "integer", "minimum": 10, "maximum": 100_000, "default": 2000 }
+    margin => { "type": "string", "pattern": SPAN, "default": "5ms" }
+    percent => { "type": "integer", "minimum": 0, "maximum": 99, "default": 20 }
+    hold => { "type": "string", "pattern": SPAN, "default": "30s" }
+    hold_down => { "type": "string", "pattern": SPAN, "default": "60s" }
+    liveness_interval => { "type": "string", "pattern": SPAN }
+    liveness_multiplier => { "type": "integer", "minimum": 3, "maximum": 20 }
+    allow => { "type": "array", "items": prefix_form(true), "minItems": 1 }
+    answers => { "type": "integer", "minimum": 1, "maximum": 100_000, "default": 100 }
     pool_name => { "type": "string", "pattern": format!("^{SLUG}{{0,31}}$") }
     purpose => { "type": "string", "enum": ["termination", "overlay", "client"] }
     tier => { "type": "string", "enum": ["primary", "reserve"], "default": "primary" }

@@ -73,13 +73,7 @@ pub fn key(scalar: &At<Scalar>) -> Value<u32> {
 }
 
 pub fn duration(text: &At<String>, key: &str) -> Value<Duration> {
-    let units = [('s', 1), ('m', 60), ('h', 3600), ('d', 86400)];
-    let read = || {
-        let (unit, seconds) = units.into_iter().find(|(unit, _)| text.value.ends_with(*unit))?;
-        let count: u32 = text.value.strip_suffix(unit)?.parse().ok()?;
-        Some(Duration::from_secs(u64::from(count) * seconds))
-    };
-    let Some(duration) = read() else {
+    let Some(duration) = span(text).filter(|span| span.subsec_millis() == 0) else {
         let help = "write a whole number and s, m, h or d, such as 90s, 15m, 1h or 2d; 0s for none";
         let message = format!("`{key}`: {:?} is not a duration", text.value);
         return Err(Problem::new(&text.span, message, help));
@@ -89,6 +83,25 @@ pub fn duration(text: &At<String>, key: &str) -> Value<Duration> {
         return Err(Problem::new(&text.span, message, format!("write at most {MOST_DAYS}d")));
     }
     Ok(text.with(duration))
+}
+
+/// A short duration, in a range.
+pub fn short(text: &At<String>, key: &str, range: RangeInclusive<Duration>) -> Value<Duration> {
+    let found = span(text).filter(|span| range.contains(span));
+    found.map(|span| text.with(span)).ok_or_else(|| {
+        let shown = |span: &Duration| humantime::format_duration(*span).to_string().replace(' ', "");
+        let (first, last) = (shown(range.start()), shown(range.end()));
+        let message = format!("`{key}` cannot be {:?}", text.value);
+        let help = format!("write a whole number and ms, s, m, h or d, from {first} to {last}");
+        Problem::new(&text.span, message, help)
+    })
+}
+
+fn span(text: &At<String>) -> Option<Duration> {
+    let units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+    let number = |unit| text.value.strip_suffix(unit)?.parse::<u32>().ok();
+    let (count, ms) = units.into_iter().find_map(|(unit, ms)| Some((number(unit)?, ms)))?;
+    Some(Duration::from_millis(u64::from(count) * ms))
 }
 
 fn unusable(scalar: &At<Scalar>, key: &str, help: &str) -> Problem {

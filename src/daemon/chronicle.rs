@@ -299,6 +299,7 @@ mod tests {
             observed: Observed::default(),
             owned: Owned::default(),
             locals: BTreeMap::new(),
+            choices: BTreeMap::new(),
             desired,
             plan,
         };

@@ -6,6 +6,7 @@
 //! | [`state`] | [`State`]: opened once, read, and changed in transactions |
 //! | [`leases`] | leases of a transaction: take, give back |
 //! | [`claims`] | claims of a transaction: tunnels and loopback addresses |
+//! | [`choices`] | which of its remotes each tunnel uses |
 //! | [`events`] | what happened, kept over restarts |
 //! | [`error`] | what can go wrong, and what to do about it |
 //! | `open` | finding, making and checking the file |
@@ -14,6 +15,7 @@
 //!
 //! An inventory shared by several hosts will be a file and a trait of its own, beside this.
 
+pub mod choices;
 pub mod claims;
 pub mod error;
 pub mod events;

@@ -9,6 +9,7 @@
 //! | [`tunnel`] | a tunnel as declared |
 //! | [`pool`] | ranges, pools, purposes, tiers |
 //! | [`probe`] | who is probed, and what came of each probe |
+//! | [`probing`] | how terminations are probed, as declared |
 //! | [`lease`] | leases and the holders that have them |
 //! | [`event`] | something that happened |
 //! | [`state`] | desired, observed and owned: what `plan` stands on |
@@ -21,6 +22,7 @@ pub mod marks;
 pub mod name;
 pub mod pool;
 pub mod probe;
+pub mod probing;
 pub mod state;
 pub mod tunnel;
 
@@ -31,5 +33,6 @@ pub use lease::{Lease, LeaseState, Timestamp};
 pub use name::{HolderName, InvalidName, LinkName, PoolName, TunnelName};
 pub use pool::{AddressRange, Pool, Purpose, Tier};
 pub use probe::{Answer, Method, Oddities, Outcome, Sample, Target, Timing};
+pub use probing::{Liveliness, Moving, Probing, Reflecting, STAMP_PORT};
 pub use state::{Claim, Desired, DesiredLink, DesiredTunnel, Observed, Owned};
-pub use tunnel::{Kind, Local, Tunnel};
+pub use tunnel::{Chosen, Kind, Local, Tunnel};

@@ -69,7 +69,22 @@ pub struct Tunnel {
     pub enable: bool,
 }
 
+/// What was decided of a tunnel while it ran.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Chosen {
+    /// The one of its remotes that it uses; `None`: the first.
+    pub remote: Option<Ipv4Addr>,
+    /// It is moved by hand only.
+    pub held: bool,
+}
+
 impl Tunnel {
+    /// The remote that it uses: the chosen one, as long as it is declared, else the first.
+    pub fn remote(&self, chosen: Option<&Chosen>) -> Option<Ipv4Addr> {
+        let chosen = chosen.and_then(|chosen| chosen.remote);
+        chosen.filter(|remote| self.remotes.contains(remote)).or_else(|| self.remotes.first().copied())
+    }
+
     /// The peer's address inside the tunnel: the other host of the overlay prefix.
     pub fn peer(&self) -> Ipv4Addr {
         peer_of(self.overlay)

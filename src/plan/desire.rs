@@ -6,8 +6,8 @@ use std::net::Ipv4Addr;
 use ipnetwork::Ipv4Network;
 
 use crate::model::{
-    Address, Desired, DesiredLink, DesiredTunnel, Gre, Kind, LOOPBACK, Link, LinkKind, LinkName, Local,
-    Observed, Route, RouteKind, Rule, Scope, Tunnel, TunnelName, Tuple, gre, marks,
+    Address, Chosen, Desired, DesiredLink, DesiredTunnel, Gre, Kind, LOOPBACK, Link, LinkKind, LinkName,
+    Local, Observed, Route, RouteKind, Rule, Scope, Tunnel, TunnelName, Tuple, gre, marks,
 };
 
 /// The MTU assumed where no path to the remote is known yet: Ethernet's (RFC 894).
@@ -21,6 +21,8 @@ const LARGEST_PACKET: u32 = 0xffff;
 pub struct Declared<'a> {
     pub tunnels: &'a BTreeMap<TunnelName, Tunnel>,
     pub locals: &'a BTreeMap<TunnelName, Result<Ipv4Addr, String>>,
+    /// Which of their remotes they use, where that was decided.
+    pub choices: &'a BTreeMap<TunnelName, Chosen>,
     /// The link that leased addresses are put on.
     pub loopback: &'a LinkName,
 }
@@ -35,7 +37,9 @@ pub fn desire(declared: &Declared<'_>, observed: &Observed) -> Desired {
         if let (Ok(address), false) = (&local, matches!(tunnel.local, Local::Host(_))) {
             desired.loopback.insert(loopback_address(declared.loopback, *address));
         }
-        match local.and_then(|local| desire_tunnel(tunnel, local, &here)) {
+        let remote = tunnel.remote(declared.choices.get(&tunnel.name));
+        let remote = remote.ok_or_else(|| "it has no remote".to_owned());
+        match local.and_then(|local| desire_tunnel(tunnel, local, remote?, &here)) {
             Ok(made) => {
                 desired.tunnels.insert(tunnel.name.clone(), made);
             }
@@ -109,8 +113,12 @@ fn loopback_address(link: &LinkName, address: Ipv4Addr) -> Address<LinkName> {
     }
 }
 
-fn desire_tunnel(tunnel: &Tunnel, local: Ipv4Addr, here: &Here<'_>) -> Result<DesiredTunnel, String> {
-    let remote = *tunnel.remotes.first().ok_or("it has no remote")?;
+fn desire_tunnel(
+    tunnel: &Tunnel,
+    local: Ipv4Addr,
+    remote: Ipv4Addr,
+    here: &Here<'_>,
+) -> Result<DesiredTunnel, String> {
     if here.addresses.contains(&remote) {
         return Err(format!("{remote} is this host's own address: set the remote to the other host's"));
     }

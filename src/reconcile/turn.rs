@@ -1,6 +1,6 @@
 //! The turn itself. Looking changes nothing; applying writes leases and claims, then the kernel.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use super::locals::{self, Locals};
 use super::{Error, claims};
 use crate::config::Config;
 use crate::inventory::{self, Change, State, Supply};
-use crate::model::{Desired, HolderName, LeaseState, Observed, Owned, Timestamp, TunnelName};
+use crate::model::{Chosen, Desired, HolderName, LeaseState, Observed, Owned, Timestamp, TunnelName};
 use crate::netlink::{self, Netlink, StepError};
 use crate::plan::{Declared, Orphans, Plan, PlannedStep, Step, desire, plan, render};
 
@@ -27,12 +27,16 @@ pub struct Goal<'a> {
     pub orphans: bool,
 }
 
+/// Which of their remotes tunnels use, where that was decided.
+pub type Choices = BTreeMap<TunnelName, Chosen>;
+
 /// What is, what should be, and the difference.
 #[derive(Clone, Debug)]
 pub struct Look {
     pub observed: Observed,
     pub owned: Owned,
     pub locals: Locals,
+    pub choices: Choices,
     pub desired: Desired,
     pub plan: Plan,
 }
@@ -96,10 +100,11 @@ pub struct Turn<'a, K> {
 impl<K: Kernel> Turn<'_, K> {
     /// Looks, leases what is missing, and plans. The kernel is not touched.
     pub fn look(&mut self, now: Timestamp) -> Result<Look, Error> {
-        let observed = self.kernel.observe(&remotes(self.goal))?;
+        let choices = self.state.choices().map_err(|source| self.state_error(source))?;
+        let observed = self.kernel.observe(&remotes(self.goal, &choices))?;
         let owned = self.state.owned().map_err(|source| self.state_error(source))?;
         let locals = self.lease(&observed, &owned, now)?;
-        Ok(think(self.goal, observed, owned, locals))
+        Ok(think(self.goal, observed, owned, locals, choices))
     }
 
     /// Applies and reads back until nothing is left to do, or nothing more can be done. `admit` says
@@ -229,15 +234,16 @@ fn release(
     Ok(!idle.is_empty())
 }
 
-fn think(goal: Goal<'_>, observed: Observed, mut owned: Owned, locals: Locals) -> Look {
+fn think(goal: Goal<'_>, observed: Observed, mut owned: Owned, locals: Locals, choices: Choices) -> Look {
     let Goal { config, flush, orphans } = goal;
-    let declared = Declared { tunnels: &config.tunnels, locals: &locals, loopback: &config.loopback };
+    let declared =
+        Declared { tunnels: &config.tunnels, locals: &locals, choices: &choices, loopback: &config.loopback };
     let desired = if flush { Desired::default() } else { desire(&declared, &observed) };
     let mut made = plan(&desired, &observed, &owned);
     if orphans {
         made = plan_with_orphans(&desired, &observed, &mut owned, &made.orphans);
     }
-    Look { observed, owned, locals, desired, plan: made }
+    Look { observed, owned, locals, choices, desired, plan: made }
 }
 
 /// Counts orphans as ours: their links and addresses become claims, their routes steps of their own.
@@ -256,9 +262,9 @@ fn plan_with_orphans(desired: &Desired, observed: &Observed, owned: &mut Owned, 
     made
 }
 
-fn remotes(goal: Goal<'_>) -> BTreeSet<Ipv4Addr> {
+fn remotes(goal: Goal<'_>, choices: &Choices) -> BTreeSet<Ipv4Addr> {
     let enabled = goal.config.tunnels.values().filter(|tunnel| tunnel.enable && !goal.flush);
-    enabled.filter_map(|tunnel| tunnel.remotes.first().copied()).collect()
+    enabled.filter_map(|tunnel| tunnel.remote(choices.get(&tunnel.name))).collect()
 }
 
 /// What the rounds of one turn did.
