@@ -14,6 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("plan", &["model"]),
     ("netlink", &["model", "plan"]),
     ("inventory", &["model", "alloc"]),
+    ("probe", &["model", "sys"]),
     ("sys", &[]),
     ("api", &["model", "sys"]),
     ("reconcile", &["model", "config", "alloc", "plan", "netlink", "inventory", "api"]),
@@ -23,6 +24,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
 
 /// Rooms that compute values and nothing else: time is an argument, and nothing is read or written.
 const PURE: &[&str] = &["model", "config", "alloc", "plan"];
+
+/// The files of `probe` that read and write. All its others are pure, and do not use `sys` either.
+const SHELL_OF_PROBE: &[&str] = &["socket.rs", "engine.rs", "reflector.rs"];
 
 /// What a pure room does not name.
 const IMPURE: &[&str] = &[
@@ -41,6 +45,7 @@ const IMPURE: &[&str] = &[
     "tracing",
     "log::",
     "nix::",
+    "crate::sys",
     "rusqlite",
     "netlink_",
     "println!",
@@ -159,10 +164,16 @@ fn every_room_uses_only_the_rooms_it_may() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+fn is_pure(source: &Source) -> bool {
+    let file = source.path.file_name().unwrap().to_string_lossy();
+    let half = source.room == "probe" && !SHELL_OF_PROBE.contains(&&*file);
+    half || PURE.contains(&source.room.as_str())
+}
+
 #[test]
 fn pure_rooms_are_pure() {
     let mut wrong = Vec::new();
-    for source in shipped().iter().filter(|source| PURE.contains(&source.room.as_str())) {
+    for source in shipped().iter().filter(|source| is_pure(source)) {
         for (number, line) in code(&source.text) {
             wrong.extend(IMPURE.iter().filter(|word| line.contains(**word)).map(|word| {
                 format!("{}:{number}: {word} in the pure room {}", source.path.display(), source.room)

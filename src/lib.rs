@@ -10,6 +10,7 @@
 //! | [`alloc`] | which address is next, or why there is none (pure) |
 //! | [`plan`] | desired and observed into ordered steps, and a plan into text (pure) |
 //! | [`netlink`] | the only room that speaks netlink |
+//! | [`probe`] | how far away a termination is, measured; its codecs and judgement are pure |
 //! | [`inventory`] | the store of claims and leases |
 //! | [`api`] | HTTP and JSON on a unix socket, and the data that is shown |
 //! | [`reconcile`] | the turn: look, lease, plan, claim, apply, read back |
@@ -25,5 +26,6 @@ pub mod inventory;
 pub mod model;
 pub mod netlink;
 pub mod plan;
+pub mod probe;
 pub mod reconcile;
 mod sys;

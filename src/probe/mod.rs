@@ -1,0 +1,35 @@
+//! Probes: asking terminations how far away they are, and answering those who ask us.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | [`icmp`], [`checksum`] | ICMP echo as bytes (pure) |
+//! | [`stamp`], [`ntp`] | STAMP as bytes, and its timestamps (pure) |
+//! | [`refusal`] | why a probe cannot arrive, in a phrase (pure) |
+//! | [`cookie`] | what makes a reply believable (pure) |
+//! | [`moment`] | two clocks, and the round trip between two moments (pure) |
+//! | [`session`] | one target asked by one method: what is under way and what is believed (pure) |
+//! | [`wheel`], [`budget`] | what is due when; so many packets a second (pure) |
+//! | [`book`] | all targets: who is asked next, whose a reply is (pure) |
+//! | [`control`] | what the kernel says beside a datagram, as bytes (pure) |
+//! | [`socket`], [`engine`] | the sockets, and the one thread that asks all targets |
+//! | [`error`] | what can go wrong |
+
+pub mod book;
+pub mod budget;
+mod checksum;
+mod control;
+pub mod cookie;
+mod engine;
+mod error;
+pub mod icmp;
+pub mod moment;
+pub mod ntp;
+pub mod refusal;
+pub mod session;
+mod socket;
+pub mod stamp;
+pub mod wheel;
+
+pub use book::{Ask, Census, Pace, Report};
+pub use engine::{Engine, Options};
+pub use error::Error;
