@@ -1,17 +1,54 @@
-//! Probes: how far away a termination is, and which one a tunnel should use.
+//! Probes: asking terminations how far away they are, answering those who ask us, and which one a tunnel should use.
+//!
+//! Measuring:
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | [`window`] | the last samples of one target and method, and their summary (pure) |
-//! | [`score`] | the effective latency: the one figure that terminations are compared by (pure) |
-//! | [`rank`] | terminations in order, the same one for all who ask (pure) |
-//! | [`liveness`] | is the other end of a tunnel there, asked through the tunnel (pure) |
-//! | [`decay`] | a penalty that halves with time (pure) |
-//! | [`figures`] | spans of time as people and JSON read them (pure) |
+//! | [`icmp`], [`checksum`] | ICMP echo as bytes (pure) |
+//! | [`stamp`], [`ntp`] | STAMP as bytes, and its timestamps (pure) |
+//! | [`refusal`] | why a probe cannot arrive, in a phrase (pure) |
+//! | [`cookie`] | what makes a reply believable (pure) |
+//! | [`moment`] | two clocks, and the round trip between two moments (pure) |
+//! | [`session`] | one target asked by one method: what is under way and what is believed (pure) |
+//! | [`wheel`], [`budget`] | what is due when; so many packets a second (pure) |
+//! | [`book`] | all targets: who is asked next, whose a reply is (pure) |
+//! | [`control`] | what the kernel says beside a datagram, as bytes (pure) |
+//! | [`socket`], [`engine`] | the sockets, and the one thread that asks all targets |
+//! | [`error`] | what can go wrong |
+//!
+//! Judging, all of it pure:
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | [`window`] | the last samples of one target and method, and their summary |
+//! | [`score`] | the effective latency: the one figure that terminations are compared by |
+//! | [`rank`] | terminations in order, the same one for all who ask |
+//! | [`liveness`] | is the other end of a tunnel there, asked through the tunnel |
+//! | [`decay`] | a penalty that halves with time |
+//! | [`figures`] | spans of time as people and JSON read them |
 
+pub mod book;
+pub mod budget;
+mod checksum;
+mod control;
+pub mod cookie;
 pub mod decay;
+mod engine;
+mod error;
 pub mod figures;
+pub mod icmp;
 pub mod liveness;
+pub mod moment;
+pub mod ntp;
 pub mod rank;
+pub mod refusal;
 pub mod score;
+pub mod session;
+mod socket;
+pub mod stamp;
+pub mod wheel;
 pub mod window;
+
+pub use book::{Ask, Census, Pace, Report};
+pub use engine::{Engine, Options};
+pub use error::Error;

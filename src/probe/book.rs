@@ -1,0 +1,320 @@
+//! All targets of an engine: who is asked next, and what comes of it. Pure: the engine brings the time and the
+//! packets. Whose a reply is, is in [`replies`].
+
+mod replies;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+
+use super::budget::Budget;
+use super::cookie::Key;
+use super::moment::Moment;
+use super::session::{Question, Session};
+use super::stamp;
+use super::wheel::Wheel;
+use crate::model::{Method, Oddities, Sample, Target};
+
+/// How a target is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    pub methods: BTreeMap<Method, Pace>,
+    /// Where the target's reflector listens (UDP).
+    pub port: u16,
+}
+
+impl Ask {
+    /// All of these methods at one pace, at the usual port.
+    pub fn of(methods: &[Method], pace: Pace) -> Self {
+        Self { methods: methods.iter().map(|method| (*method, pace)).collect(), port: stamp::PORT }
+    }
+}
+
+/// How often, and how long an answer is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Between probes; each wait is up to a tenth shorter or longer, so that targets do not fall into step.
+    pub interval: Duration,
+    pub timeout: Duration,
+}
+
+/// A probe that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    pub target: Target,
+    pub method: Method,
+    pub sample: Sample,
+}
+
+/// A probe to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The number of its session.
+    pub number: u32,
+    pub question: Question,
+    pub to: SocketAddrV4,
+    pub source: Option<Ipv4Addr>,
+    pub link: Option<u32>,
+}
+
+/// What was counted and not believed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Census {
+    /// Of everybody, those who were not asked too.
+    pub all: Oddities,
+    /// Of each target that there was anything to count of.
+    pub each: BTreeMap<(Target, Method), Oddities>,
+}
+
+/// All targets of an engine.
+#[derive(Debug)]
+pub struct Book {
+    key: Key,
+    /// Random numbers taken so far.
+    drawn: u64,
+    ident: u16,
+    /// By number.
+    entries: Vec<Option<Entry>>,
+    free: Vec<u32>,
+    numbers: BTreeMap<(Target, Method), u32>,
+    /// The numbers of all who are asked there.
+    places: BTreeMap<(Ipv4Addr, Method), Vec<u32>>,
+    wheel: Wheel<Due>,
+    /// Whose round it is, and who waits for the budget.
+    ready: VecDeque<u32>,
+    budget: Budget,
+    /// Of sessions that have ended, and of who was not asked.
+    others: Oddities,
+    reports: Vec<Report>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    session: Session,
+    interval: Duration,
+    port: u16,
+    /// When the next probe is due.
+    round: Duration,
+    /// Whether it waits for the budget already.
+    ready: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Due {
+    Round(u32),
+    Expiry(u32),
+}
+
+/// New targets are asked for the first time at least this far apart, on average, within one interval.
+const SPREAD: Duration = Duration::from_millis(1);
+
+impl Book {
+    pub fn new(key: Key, budget: Budget, now: Duration) -> Self {
+        let ident = u16::try_from(key.random(0) & 0xffff).unwrap_or_default();
+        Self {
+            key,
+            drawn: 0,
+            ident,
+            entries: Vec::new(),
+            free: Vec::new(),
+            numbers: BTreeMap::new(),
+            places: BTreeMap::new(),
+            wheel: Wheel::new(now),
+            ready: VecDeque::new(),
+            budget,
+            others: Oddities::default(),
+            reports: Vec::new(),
+        }
+    }
+
+    /// The identifier of all echoes.
+    pub fn ident(&self) -> u16 {
+        self.ident
+    }
+
+    /// From now on these are asked, and no others. Who stays keeps what is under way; of who goes nothing more is
+    /// reported.
+    pub fn ask(&mut self, now: Duration, targets: &BTreeMap<Target, Ask>) {
+        let asked = |(target, method): &(Target, Method)| {
+            targets.get(target).is_some_and(|ask| ask.methods.contains_key(method))
+        };
+        let gone: Vec<_> = self.numbers.keys().filter(|key| !asked(key)).cloned().collect();
+        gone.into_iter().for_each(|key| self.remove(&key));
+        let all = || {
+            targets.iter().flat_map(|(target, ask)| {
+                ask.methods.iter().map(move |(method, pace)| ((target.clone(), *method), *pace, ask.port))
+            })
+        };
+        let new = all().filter(|(key, ..)| !self.numbers.contains_key(key)).count();
+        let spread = SPREAD.saturating_mul(u32::try_from(new).unwrap_or(u32::MAX));
+        for (key, pace, port) in all() {
+            match self.numbers.get(&key).copied() {
+                Some(number) => self.change(now, number, pace, port),
+                None => self.add(now, key, pace, port, spread),
+            }
+        }
+    }
+
+    fn add(&mut self, now: Duration, key: (Target, Method), pace: Pace, port: u16, spread: Duration) {
+        let start = u32::try_from(self.random() >> 32).unwrap_or_default();
+        let round = now + self.part_of(spread.min(pace.interval));
+        let session = Session::new(key.0.clone(), key.1, pace.timeout, start);
+        let entry = Entry { session, interval: pace.interval, port, round, ready: false };
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.entries.push(None);
+            u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
+        });
+        let Some(place) = self.entries.get_mut(number as usize) else { return };
+        *place = Some(entry);
+        self.places.entry((key.0.address, key.1)).or_default().push(number);
+        self.numbers.insert(key, number);
+        self.wheel.insert(round, Due::Round(number));
+    }
+
+    fn change(&mut self, now: Duration, number: u32, pace: Pace, port: u16) {
+        let soonest = now + self.part_of(pace.interval);
+        let Some(entry) = self.entry(number) else { return };
+        entry.session.timeout = pace.timeout;
+        entry.port = port;
+        let changed = std::mem::replace(&mut entry.interval, pace.interval) != pace.interval;
+        if changed && soonest < entry.round {
+            entry.round = soonest;
+            self.wheel.insert(soonest, Due::Round(number));
+        }
+    }
+
+    fn remove(&mut self, key: &(Target, Method)) {
+        let Some(number) = self.numbers.remove(key) else { return };
+        if let Some(entry) = self.entries.get_mut(number as usize).and_then(Option::take) {
+            self.others = sum(self.others, entry.session.oddities);
+        }
+        let place = (key.0.address, key.1);
+        if let Some(numbers) = self.places.get_mut(&place) {
+            numbers.retain(|other| *other != number);
+            if numbers.is_empty() {
+                self.places.remove(&place);
+            }
+        }
+        self.ready.retain(|other| *other != number);
+        self.free.push(number);
+    }
+
+    /// Time goes on: rounds come, probes are lost.
+    pub fn turn(&mut self, now: Duration) {
+        let mut due = Vec::new();
+        self.wheel.expire(now, |thing| due.push(thing));
+        for thing in due {
+            match thing {
+                Due::Round(number) => self.round(now, number),
+                Due::Expiry(number) => self.expire(now, number),
+            }
+        }
+    }
+
+    fn round(&mut self, now: Duration, number: u32) {
+        let Some(interval) = self.entry(number).map(|entry| entry.interval) else { return };
+        let wait = interval * 9 / 10 + self.part_of(interval / 5);
+        let Some(entry) = self.entry(number) else { return };
+        // Of a round that was brought forward, or of who had the number before.
+        if entry.round > now {
+            return;
+        }
+        let next = (entry.round + wait).max(now);
+        entry.round = next;
+        // Who still waits for the budget is asked once for both rounds.
+        let waits = std::mem::replace(&mut entry.ready, true);
+        if !waits {
+            self.ready.push_back(number);
+        }
+        self.wheel.insert(next, Due::Round(number));
+    }
+
+    fn expire(&mut self, now: Duration, number: u32) {
+        while let Some(sample) = self.entry(number).and_then(|entry| entry.session.expire(now)) {
+            self.report(number, sample);
+        }
+    }
+
+    /// The next probe, if one is due and the budget allows it. It counts as sent from this moment.
+    pub fn question(&mut self, now: Moment) -> Option<Outgoing> {
+        let number = *self.ready.front()?;
+        if !self.budget.take(now.up) {
+            return None;
+        }
+        self.ready.pop_front();
+        let entry = self.entries.get_mut(number as usize)?.as_mut()?;
+        entry.ready = false;
+        let question = entry.session.send(&self.key, number, now);
+        let Target { address, source, link } = entry.session.target;
+        let to = SocketAddrV4::new(address, entry.port);
+        self.wheel.insert(now.up + entry.session.timeout, Due::Expiry(number));
+        Some(Outgoing { number, question, to, source, link })
+    }
+
+    /// When to come again at the latest. `None`: whenever there is somebody to ask.
+    pub fn next(&self) -> Option<Duration> {
+        let paid = (!self.ready.is_empty()).then(|| self.budget.next());
+        self.wheel.next().into_iter().chain(paid).min()
+    }
+
+    /// A probe that could not be sent.
+    pub fn refused(&mut self, number: u32, sequence: u32, why: String) {
+        if let Some(sample) = self.entry(number).and_then(|entry| entry.session.refuse(sequence, why)) {
+            self.report(number, sample);
+        }
+    }
+
+    /// What has ended since the last call.
+    pub fn reports(&mut self) -> Vec<Report> {
+        std::mem::take(&mut self.reports)
+    }
+
+    pub fn census(&self) -> Census {
+        let mut census = Census { all: self.others, each: BTreeMap::new() };
+        for session in self.entries.iter().flatten().map(|entry| &entry.session) {
+            if session.oddities != Oddities::default() {
+                census.all = sum(census.all, session.oddities);
+                census.each.insert((session.target.clone(), session.method), session.oddities);
+            }
+        }
+        census
+    }
+
+    fn report(&mut self, number: u32, sample: Sample) {
+        let Some(session) = self.session(number) else { return };
+        let report = Report { target: session.target.clone(), method: session.method, sample };
+        self.reports.push(report);
+    }
+
+    fn session(&self, number: u32) -> Option<&Session> {
+        self.entries.get(number as usize)?.as_ref().map(|entry| &entry.session)
+    }
+
+    fn entry(&mut self, number: u32) -> Option<&mut Entry> {
+        self.entries.get_mut(number as usize)?.as_mut()
+    }
+
+    fn random(&mut self) -> u64 {
+        self.drawn += 1;
+        self.key.random(self.drawn)
+    }
+
+    /// A random part of a duration.
+    fn part_of(&mut self, whole: Duration) -> Duration {
+        let nanos = (u128::from(self.random()) * whole.as_nanos()) >> 64;
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+}
+
+fn sum(a: Oddities, b: Oddities) -> Oddities {
+    let Oddities { forged, late, duplicated, foreign } = b;
+    Oddities {
+        forged: a.forged + forged,
+        late: a.late + late,
+        duplicated: a.duplicated + duplicated,
+        foreign: a.foreign + foreign,
+    }
+}
+
+#[cfg(test)]
+mod tests;

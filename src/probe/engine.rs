@@ -1,0 +1,304 @@
+//! One plain thread that asks all targets: two sockets, a bell, and the [`Book`] that decides. Shell.
+//!
+//! It sleeps until something comes, something is due, or the bell rings. The kernel stamps what comes, so being a
+//! little late costs no accuracy.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+
+use super::book::{Ask, Book, Census, Outgoing, Report};
+use super::budget::Budget;
+use super::cookie::Key;
+use super::error::Error;
+use super::icmp::{self, Echo};
+use super::moment::Moment;
+use super::session::Question;
+use super::socket::{Socket, unsendable};
+use super::stamp::Request;
+use crate::model::Target;
+use crate::sys;
+
+const NAME: &str = "probe engine";
+
+/// Probes that may leave at once: one call of `sendmmsg`.
+const BURST: u32 = 64;
+
+/// Readings of both clocks further apart than this are taken again: the processor was taken away in between.
+const READING: Duration = Duration::from_micros(20);
+
+/// How an engine is.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// The beginning of the times in samples.
+    pub begun: Instant,
+    /// The most probes a second, all targets and methods together; from 1.
+    pub budget: u32,
+}
+
+impl Default for Options {
+    /// From now on, up to 20,000 probes a second: 5 rounds of 4,000 targets, and about 20 Mbit/s.
+    fn default() -> Self {
+        Self { begun: Instant::now(), budget: 20_000 }
+    }
+}
+
+/// The thread that asks. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Engine {
+    orders: Option<Sender<Order>>,
+    bell: Arc<EventFd>,
+    thread: Option<JoinHandle<()>>,
+}
+
+enum Order {
+    Ask(BTreeMap<Target, Ask>),
+    Count(Sender<Census>),
+}
+
+impl Engine {
+    /// Opens the sockets in the network namespace of the calling thread, and begins with no targets. `report` is
+    /// called on the engine's thread, which asks nobody until it returns.
+    pub fn start(options: Options, report: impl Fn(Vec<Report>) + Send + 'static) -> Result<Self, Error> {
+        let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK);
+        let bell = bell.map_err(|errno| Error::Bell { thread: NAME, source: errno.into() })?;
+        let bell = Arc::new(bell);
+        let (orders, heard) = channel();
+        let mut work = Work {
+            clock: Clock { begun: options.begun },
+            book: Book::new(Key::new(), Budget::new(options.budget, BURST, Duration::ZERO), Duration::ZERO),
+            echoes: Line::new(Socket::icmp()?),
+            stamps: Line::new(Socket::stamp()?),
+            bell: Arc::clone(&bell),
+            orders: heard,
+        };
+        let builder = std::thread::Builder::new().name("probes".to_owned());
+        let thread = builder.spawn(move || work.run(&report));
+        let thread = thread.map_err(|source| Error::Thread { thread: NAME, source })?;
+        Ok(Self { orders: Some(orders), bell, thread: Some(thread) })
+    }
+
+    /// From now on these are asked, and no others. Who stays keeps what is under way.
+    pub fn ask(&self, targets: BTreeMap<Target, Ask>) -> Result<(), Error> {
+        self.order(Order::Ask(targets))
+    }
+
+    /// What was counted and not believed so far.
+    pub fn census(&self) -> Result<Census, Error> {
+        let (tell, told) = channel();
+        self.order(Order::Count(tell))?;
+        told.recv().map_err(|_| Error::Ended { thread: NAME })
+    }
+
+    fn order(&self, order: Order) -> Result<(), Error> {
+        let sent = self.orders.as_ref().map(|orders| orders.send(order));
+        sent.and_then(Result::ok).ok_or(Error::Ended { thread: NAME })?;
+        self.ring();
+        Ok(())
+    }
+
+    fn ring(&self) {
+        // The one error is a counter of 2^64: it rings already.
+        let _ = self.bell.write(1);
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.orders = None;
+        self.ring();
+        if let Some(thread) = self.thread.take() {
+            // What it panicked with, the panic hook has told.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the thread has.
+struct Work {
+    clock: Clock,
+    book: Book,
+    echoes: Line,
+    stamps: Line,
+    bell: Arc<EventFd>,
+    orders: Receiver<Order>,
+}
+
+/// A socket, and the probes that are about to leave by it.
+struct Line {
+    socket: Socket,
+    probes: Vec<Outgoing>,
+}
+
+impl Work {
+    /// Until nobody can give orders any more.
+    fn run(&mut self, report: &impl Fn(Vec<Report>)) {
+        while self.obey() {
+            self.receive();
+            self.book.turn(self.clock.up());
+            self.send();
+            let reports = self.book.reports();
+            if !reports.is_empty() {
+                report(reports);
+            }
+            self.sleep();
+        }
+    }
+
+    /// False: it is to end.
+    fn obey(&mut self) -> bool {
+        use std::sync::mpsc::TryRecvError;
+        // Emptied before the orders are looked at: what comes after rings again.
+        let _ = self.bell.read();
+        loop {
+            match self.orders.try_recv() {
+                Ok(Order::Ask(targets)) => self.book.ask(self.clock.up(), &targets),
+                // Who does not wait for it any more needs no answer.
+                Ok(Order::Count(tell)) => drop(tell.send(self.book.census())),
+                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Disconnected) => return false,
+            }
+        }
+    }
+
+    fn receive(&mut self) {
+        let Self { clock, book, echoes, stamps, .. } = self;
+        loop {
+            let count = echoes.socket.receive();
+            let now = clock.moment();
+            // Behind the replies, so that of every reply the departure is known.
+            echoes.socket.errors(|departed| {
+                if let (Some(at), Some(echo)) = (departed.control.stamp, icmp::sent(departed.bytes)) {
+                    book.echo_left(&echo, at);
+                }
+            });
+            for reply in echoes.socket.received(count) {
+                if let Some(heard) = icmp::parse(reply.bytes) {
+                    book.heard(now, &heard, reply.control.stamp);
+                }
+            }
+            if count < sys::MOST {
+                break;
+            }
+        }
+        loop {
+            let count = stamps.socket.receive();
+            let now = clock.moment();
+            stamps.socket.errors(|error| {
+                if let Some(complaint) = error.control.complaint {
+                    book.undelivered(*error.peer.ip(), error.bytes, complaint.cause, complaint.who);
+                } else if let (Some(at), Some((to, request))) =
+                    (error.control.stamp, Request::sent(error.bytes))
+                {
+                    book.stamp_left(to, &request, at);
+                }
+            });
+            for reply in stamps.socket.received(count) {
+                book.received(now, reply.peer, reply.bytes, reply.control.stamp);
+            }
+            if count < sys::MOST {
+                break;
+            }
+        }
+    }
+
+    fn send(&mut self) {
+        let Self { clock, book, echoes, stamps, .. } = self;
+        // One reading for a batch: it is earlier than any departure, which is all that is asked of it.
+        let mut now = clock.moment();
+        while let Some(probe) = book.question(now) {
+            let line =
+                if matches!(probe.question, Question::Echo { .. }) { &mut *echoes } else { &mut *stamps };
+            line.push(book.ident(), probe);
+            if line.socket.is_full() {
+                line.flush(book);
+                now = clock.moment();
+            }
+        }
+        echoes.flush(book);
+        stamps.flush(book);
+    }
+
+    fn sleep(&self) {
+        let wait = match self.book.next() {
+            // Up to a whole millisecond, so that it is due indeed.
+            Some(next) => {
+                let wait = next.saturating_sub(self.clock.up()) + Duration::from_micros(999);
+                PollTimeout::try_from(wait.as_millis()).unwrap_or(PollTimeout::MAX)
+            }
+            None => PollTimeout::NONE,
+        };
+        // Errors are always told (poll(2)).
+        let mut awaited = [self.echoes.socket.as_fd(), self.stamps.socket.as_fd(), self.bell.as_fd()]
+            .map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        match poll(&mut awaited, wait) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            // No memory: the kernel may find some while nobody asks.
+            Err(_) => std::thread::sleep(Duration::from_millis(10)),
+        }
+    }
+}
+
+impl Line {
+    fn new(socket: Socket) -> Self {
+        Self { socket, probes: Vec::new() }
+    }
+
+    fn push(&mut self, ident: u16, probe: Outgoing) {
+        let Outgoing { number, question, to, source, link } = &probe;
+        match question {
+            Question::Echo { sequence, cookie } => {
+                let echo = Echo { ident, session: *number, sequence: *sequence, cookie: *cookie };
+                self.socket.push(*to, *source, *link, &icmp::request(&echo));
+            }
+            Question::Stamp(request) => self.socket.push(*to, *source, *link, &request.encode()),
+        }
+        self.probes.push(probe);
+    }
+
+    fn flush(&mut self, book: &mut Book) {
+        let Self { socket, probes } = self;
+        socket.flush(|place, error: io::Error| {
+            if let Some(Outgoing { number, question, source, link, .. }) = probes.get(place) {
+                book.refused(*number, question.sequence(), unsendable(&error, *source, *link));
+            }
+        });
+        probes.clear();
+    }
+}
+
+/// Both clocks.
+struct Clock {
+    begun: Instant,
+}
+
+impl Clock {
+    fn up(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// Both at one instant, as nearly as they can be read.
+    fn moment(&self) -> Moment {
+        let mut up = self.up();
+        for _ in 0..3 {
+            let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let after = self.up();
+            if after.saturating_sub(up) <= READING {
+                return Moment { up, wall };
+            }
+            up = after;
+        }
+        Moment { up, wall: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() }
+    }
+}
+
+#[cfg(test)]
+mod tests;
