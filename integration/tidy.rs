@@ -98,7 +98,9 @@ fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
 fn shipped() -> Vec<Source> {
     let all = sources();
     let tests: BTreeSet<PathBuf> = all.iter().flat_map(test_modules).collect();
-    all.into_iter().filter(|source| !tests.contains(&source.path)).collect()
+    let is_test =
+        |path: &Path| tests.iter().any(|test| path == test || path.starts_with(test.with_extension("")));
+    all.into_iter().filter(|source| !is_test(&source.path)).collect()
 }
 
 /// The files of modules that this file declares behind `#[cfg(test)]`.

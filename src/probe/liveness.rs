@@ -84,6 +84,9 @@ pub struct Cause {
     /// What was answered to a probe of this time or later was asked after the tunnel was gone.
     #[serde(skip)]
     pub gone: Duration,
+    /// Of the pace at which it was asked.
+    #[serde(skip)]
+    pub interval: Duration,
 }
 
 /// The state became another one.
@@ -182,6 +185,7 @@ impl Liveness {
             refused: self.refused.clone(),
             last_rtt: self.last_rtt,
             gone: from + self.pace.interval,
+            interval: self.pace.interval,
         }))
     }
 
@@ -222,7 +226,7 @@ impl fmt::Display for State {
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { silent, after_move, refused, last_rtt: _, gone: _ } = self;
+        let Self { silent, after_move, refused, last_rtt: _, gone: _, interval: _ } = self;
         write!(f, "no answer through the tunnel for {}", Span(*silent))?;
         if *after_move {
             write!(f, ", none since the move")?;

@@ -30,6 +30,7 @@
 pub mod book;
 pub mod budget;
 mod checksum;
+pub mod choice;
 mod control;
 pub mod cookie;
 pub mod decay;

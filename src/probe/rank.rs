@@ -102,7 +102,7 @@ pub(super) mod tests {
             interface: "ge0".to_owned(),
             address: Ipv4Addr::new(192, 0, 2, last),
             declared: 0,
-            health: Health { standing, answered_at: None },
+            health: Health { standing, answered_at: None, answering_since: None },
         }
     }
 

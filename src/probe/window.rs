@@ -1,11 +1,13 @@
 //! The last samples of one target and method, and what they come to. Pure.
 
+mod rtt;
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
+pub use rtt::Rtt;
 use serde::Serialize;
 
-use super::figures::as_ms;
 use crate::model::{Answer, Outcome, Sample, Timing};
 
 /// How much a window remembers, and when it gives a target up.
@@ -65,6 +67,9 @@ pub struct Summary {
     /// When the newest answered probe was sent.
     #[serde(skip)]
     pub answered_at: Option<Duration>,
+    /// When the first probe was sent since which every one was answered; `None`: the newest was not.
+    #[serde(skip)]
+    pub answering_since: Option<Duration>,
     pub state: State,
     /// Answers that the kernel's clock did not time, as while somebody set it.
     pub stepped: usize,
@@ -78,30 +83,6 @@ pub struct Directions {
     pub forward: u64,
     /// Lost on the way back.
     pub backward: u64,
-}
-
-/// Round trips of a window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Rtt {
-    #[serde(serialize_with = "as_ms")]
-    pub min: Duration,
-    /// The mean of the two in the middle when their number is even.
-    #[serde(serialize_with = "as_ms")]
-    pub median: Duration,
-    #[serde(serialize_with = "as_ms")]
-    pub mean: Duration,
-    /// The smallest that 95 % of them do not exceed.
-    #[serde(serialize_with = "as_ms")]
-    pub p95: Duration,
-    /// The mean absolute difference of consecutive round trips: RFC 3550 A.8 without its running average,
-    /// because a window forgets by itself.
-    #[serde(serialize_with = "as_ms")]
-    pub jitter: Duration,
-    #[serde(serialize_with = "as_ms")]
-    pub last: Duration,
-    /// SRTT of RFC 6298 section 2, with its 1/8 for each new round trip.
-    #[serde(serialize_with = "as_ms")]
-    pub smoothed: Duration,
 }
 
 /// Is the target there?
@@ -162,17 +143,18 @@ impl Window {
     pub fn summary(&self, now: Duration) -> Summary {
         let kept: Vec<Kept> = self.young(now).copied().collect();
         let rtts: Vec<u64> = kept.iter().filter_map(Kept::rtt).collect();
+        let answering = kept.iter().rev().take_while(|kept| kept.rtt().is_some()).last();
         let answered_at = kept.iter().rfind(|kept| kept.rtt().is_some()).map(|kept| kept.sent);
-        let stepped = |kept: &&Kept| matches!(kept.end, End::Answered { timing: Timing::Monotonic, .. });
         Summary {
             sent: kept.len(),
             answered: rtts.len(),
             directions: directions(&kept),
-            rtt: rtt(&rtts),
+            rtt: Rtt::new(&rtts),
             probed_at: kept.last().map(|kept| Duration::from_nanos(kept.sent)),
             answered_at: answered_at.map(Duration::from_nanos),
+            answering_since: answering.map(|kept| Duration::from_nanos(kept.sent)),
             state: self.state(&kept),
-            stepped: kept.iter().filter(stepped).count(),
+            stepped: kept.iter().filter(|kept| kept.is_stepped()).count(),
         }
     }
 
@@ -212,11 +194,12 @@ impl Kept {
         }
     }
 
+    fn is_stepped(&self) -> bool {
+        matches!(self.end, End::Answered { timing: Timing::Monotonic, .. })
+    }
+
     fn reflected(&self) -> Option<u32> {
-        match self.end {
-            End::Answered { reflected, .. } => reflected,
-            End::Lost | End::Refused => None,
-        }
+        if let End::Answered { reflected, .. } = self.end { reflected } else { None }
     }
 }
 
@@ -264,32 +247,6 @@ fn directions(kept: &[Kept]) -> Option<Directions> {
         }
     }
     (all.sent > 0).then_some(all)
-}
-
-fn rtt(rtts: &[u64]) -> Option<Rtt> {
-    let (first, last) = (*rtts.first()?, *rtts.last()?);
-    let mut sorted = rtts.to_vec();
-    sorted.sort_unstable();
-    let middle = sorted.len() / 2;
-    let median =
-        if sorted.len() % 2 == 1 { sorted[middle] } else { sorted[middle - 1].midpoint(sorted[middle]) };
-    let smoothed = rtts.iter().fold(first, |smoothed, rtt| smoothed - smoothed / 8 + rtt / 8);
-    let differences = rtts.windows(2).map(|pair| pair[0].abs_diff(pair[1]));
-    Some(Rtt {
-        min: Duration::from_nanos(sorted[0]),
-        median: Duration::from_nanos(median),
-        mean: mean(rtts.iter().copied()),
-        p95: Duration::from_nanos(sorted[(sorted.len() * 95).div_ceil(100) - 1]),
-        jitter: mean(differences),
-        last: Duration::from_nanos(last),
-        smoothed: Duration::from_nanos(smoothed),
-    })
-}
-
-fn mean(values: impl ExactSizeIterator<Item = u64>) -> Duration {
-    let count = values.len().max(1) as u128;
-    let sum: u128 = values.map(u128::from).sum();
-    Duration::from_nanos(u64::try_from(sum / count).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

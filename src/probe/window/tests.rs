@@ -102,6 +102,13 @@ fn what_comes_late_is_put_where_it_was_sent_and_counts_once() {
 }
 
 #[test]
+fn it_answers_since_the_last_loss() {
+    for (story, since) in [("555", Some(0)), ("5x55", Some(2)), ("5r5", Some(2)), ("55x", None), ("", None)] {
+        assert_eq!(summary(story).answering_since, since.map(Duration::from_secs), "{story}");
+    }
+}
+
+#[test]
 fn unreachable_since_the_second_loss() {
     let (window, now) = window("55xxxx");
     let State::Unreachable { since, .. } = window.summary(now).state else { panic!("it is reachable") };
