@@ -10,12 +10,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use greyhound::api::dto::{
-    CountersView, EventView, LeaseView, OutcomeView, PlanView, PoolView, PoolsView, RepairView, StatusView,
-    TunnelState, TunnelView,
+    CountersView, EventView, LatencyView, LeaseView, OutcomeView, PlanView, PoolView, PoolsView, RepairView,
+    StatusView, TunnelState, TunnelView,
 };
 use greyhound::api::{
     Access, Answer, Command, Error, Failure, Handle, Limits, Readers, Request, Snapshot, Socket, serve,
 };
+use greyhound::model::TunnelName;
 use tempfile::TempDir;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -197,6 +198,11 @@ async fn paper(mut asked: mpsc::Receiver<Request>, kept: Vec<EventView>, file: P
             Command::Reload | Command::Apply if wrong => Err(mistake()),
             Command::Reload => Ok(Answer::Outcome(outcome("Reloaded on paper."))),
             Command::Counters => Ok(Answer::Counters),
+            Command::Latency => Ok(Answer::Latency(LatencyView { at_ms: 7, terminations: Vec::new() })),
+            Command::Move { tunnel, to } => {
+                Ok(Answer::Tunnel(Box::new(TunnelView { remote: Some(to), ..named(&tunnel) })))
+            }
+            Command::Hold { tunnel, held: _ } => Ok(Answer::Tunnel(Box::new(named(&tunnel)))),
             Command::Apply => Ok(Answer::Outcome(outcome("Applied on paper."))),
             Command::Flush { orphans } => {
                 Ok(Answer::Outcome(outcome(&format!("Flushed on paper, orphans: {orphans}."))))
@@ -273,6 +279,10 @@ fn pool() -> PoolView {
     }
 }
 
+fn named(name: &TunnelName) -> TunnelView {
+    TunnelView { name: name.to_string(), ..tunnel(TunnelState::Up) }
+}
+
 fn tunnel(state: TunnelState) -> TunnelView {
     let counters = CountersView {
         rx_bytes: 1536,
@@ -305,5 +315,6 @@ fn tunnel(state: TunnelState) -> TunnelView {
         counters: Some(counters),
         up_since: Some(1),
         last_repair: Some(RepairView { at_ms: 2000, cause: "the link was deleted".to_owned() }),
+        probe: None,
     }
 }

@@ -24,11 +24,11 @@ impl<T: DeserializeOwned> FromRequestParts<Shared> for Params<T> {
     }
 }
 
-/// A JSON body of bounded size that comes in bounded time; an empty one is the default.
+/// A JSON body of bounded size that comes in bounded time; an empty one is `{}`.
 #[derive(Debug)]
 pub struct Payload<T>(pub T);
 
-impl<T: DeserializeOwned + Default> FromRequest<Shared> for Payload<T> {
+impl<T: DeserializeOwned> FromRequest<Shared> for Payload<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, shared: &Shared) -> Result<Self, Refusal> {
@@ -52,10 +52,8 @@ impl<T: DeserializeOwned + Default> FromRequest<Shared> for Payload<T> {
             Err(error) if error.is::<LengthLimitError>() => return Err(too_large()),
             Err(error) => return Err(bad(format!("the body cannot be read: {error}"))),
         };
-        if bytes.is_empty() {
-            return Ok(Self(T::default()));
-        }
-        serde_json::from_slice(&bytes)
+        let said = if bytes.is_empty() { b"{}" } else { &bytes[..] };
+        serde_json::from_slice(said)
             .map(Self)
             .map_err(|error| bad(format!("the body is not what is asked for: {error}")))
     }

@@ -1,6 +1,7 @@
 //! The other end, for `cli`. It looks blocking: every call waits. Not for use inside an async task.
 
 use std::io::{self, ErrorKind};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,8 +19,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
 use super::dto::{
-    ErrorView, EventView, FlushAsk, LeaseView, LostView, NothingAsk, OutcomeView, PlanView, PoolsView,
-    StatusView, TunnelView, VersionView,
+    ErrorView, EventView, FlushAsk, LatencyView, LeaseView, LostView, MoveAsk, NothingAsk, OutcomeView,
+    PlanView, PoolsView, StatusView, TunnelView, VersionView,
 };
 use super::frames::{Frame, Frames};
 use super::{VERSION, VERSION_HEADER};
@@ -112,6 +113,21 @@ impl Client {
 
     pub fn tunnel(&self, name: &TunnelName) -> Result<TunnelView, Error> {
         self.get(&format!("/v1/tunnels/{name}"))
+    }
+
+    pub fn move_tunnel(&self, name: &TunnelName, to: Ipv4Addr) -> Result<TunnelView, Error> {
+        self.post(&format!("/v1/tunnels/{name}/move"), &MoveAsk { to })
+    }
+
+    /// By hand only from now on, or no longer.
+    pub fn hold(&self, name: &TunnelName, held: bool) -> Result<TunnelView, Error> {
+        let verb = if held { "hold" } else { "unhold" };
+        self.post(&format!("/v1/tunnels/{name}/{verb}"), &NothingAsk {})
+    }
+
+    /// What was measured, up to now.
+    pub fn latency(&self) -> Result<LatencyView, Error> {
+        self.get("/v1/latency")
     }
 
     pub fn pools(&self) -> Result<PoolsView, Error> {

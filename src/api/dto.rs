@@ -88,7 +88,7 @@ pub enum TunnelState {
 }
 
 /// A tunnel, as declared and as it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TunnelView {
     pub name: String,
     pub kind: Option<String>,
@@ -127,6 +127,8 @@ pub struct TunnelView {
     /// Since when it is up, in seconds since 1970-01-01T00:00:00Z.
     pub up_since: Option<u64>,
     pub last_repair: Option<RepairView>,
+    /// What probes say of it.
+    pub probe: Option<ProbeView>,
 }
 
 /// What a link has carried since it was made, as the kernel counts it (`rtnl_link_stats64`).
@@ -149,8 +151,30 @@ pub struct RepairView {
     pub cause: String,
 }
 
+/// What probes say of a tunnel, and where it should lead.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ProbeView {
+    /// `up`, `down`, `silent` (the peer answers no probe inside the tunnel) or `unknown`.
+    pub liveness: String,
+    /// Why it is down.
+    pub liveness_why: Option<String>,
+    /// The last round trip through the tunnel, in milliseconds.
+    pub inside_ms: Option<f64>,
+    /// The effective latency of the endpoint in use, in milliseconds: the figure that endpoints are compared by.
+    pub latency_ms: Option<f64>,
+    /// Why it has none.
+    pub latency_why: Option<String>,
+    /// What was decided last, and by which figures: one sentence.
+    pub decision: Option<String>,
+    /// The same, to be read by programs.
+    #[schema(value_type = Option<Object>)]
+    pub decided: Option<Value>,
+    /// It is moved by hand only.
+    pub held: bool,
+}
+
 /// This host's tunnels at a glance.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct StatusView {
     pub version: String,
     pub config: String,
@@ -223,7 +247,7 @@ pub struct EventView {
     pub seq: u64,
     /// Milliseconds since 1970-01-01T00:00:00Z.
     pub at_ms: u64,
-    /// `start`, `stop`, `reload`, `apply`, `repair`, `adopt`, `refuse`, `hold`, `fail`, `damp`, `resync`, `flush`.
+    /// `start`, `stop`, `reload`, `apply`, `repair`, `adopt`, `refuse`, `hold`, `fail`, `damp`, `resync`, `flush`, `move`, `live`.
     pub kind: String,
     pub tunnel: Option<String>,
     /// One sentence: what was done, and why.
@@ -246,6 +270,80 @@ pub struct LostView {
     pub after: Option<u64>,
     /// How many.
     pub missed: u64,
+}
+
+/// How far away every termination is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LatencyView {
+    /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub at_ms: u64,
+    /// By device, the best first.
+    pub terminations: Vec<TerminationView>,
+}
+
+/// `<device: interface: termination: result>`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TerminationView {
+    /// The candidates of a declared tunnel count as one device, which has its name.
+    pub device: String,
+    pub interface: String,
+    #[schema(value_type = String, format = Ipv4)]
+    pub termination: Ipv4Addr,
+    /// Where probes leave from; null: from where the route says.
+    #[schema(value_type = Option<String>, format = Ipv4)]
+    pub source: Option<Ipv4Addr>,
+    pub in_use: bool,
+    /// The figure that terminations are compared by; null: it has none.
+    pub latency_ms: Option<f64>,
+    /// The figure and what it is made of, or why there is none: one sentence.
+    pub result: String,
+    pub methods: Vec<MethodView>,
+}
+
+/// What one method measured, over the last minutes. Times are round trips in milliseconds, null where nothing was
+/// answered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct MethodView {
+    /// `icmp` or `stamp`.
+    pub method: String,
+    /// `reachable`, `unreachable` or `unknown`.
+    pub state: String,
+    /// Why it is unreachable.
+    pub why: Option<String>,
+    pub sent: u64,
+    pub answered: u64,
+    /// 0 to 1.
+    pub loss: f64,
+    /// On the way there; null: the reflector does not count.
+    pub loss_forward: Option<f64>,
+    pub loss_backward: Option<f64>,
+    pub min_ms: Option<f64>,
+    pub median_ms: Option<f64>,
+    pub mean_ms: Option<f64>,
+    pub p95_ms: Option<f64>,
+    pub jitter_ms: Option<f64>,
+    pub last_ms: Option<f64>,
+    pub smoothed_ms: Option<f64>,
+    /// How long ago the last probe left.
+    pub probed_ago_ms: Option<u64>,
+    /// Round trips that the kernel's clock could not time, as while it was set.
+    pub stepped: u64,
+    /// Replies that were counted and not believed.
+    pub forged: u64,
+    pub late: u64,
+    pub duplicated: u64,
+    pub foreign: u64,
+    /// The last round trips, the oldest first; null was lost.
+    pub series_ms: Vec<Option<f64>>,
+}
+
+/// What `tunnel move` is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MoveAsk {
+    /// One of the tunnel's remotes.
+    #[schema(value_type = String, format = Ipv4)]
+    pub to: Ipv4Addr,
 }
 
 /// What `flush` is asked.

@@ -8,8 +8,12 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use super::dto::{EventView, LeaseView, OutcomeView, PlanView, PoolsView, StatusView};
+use super::dto::{
+    EventView, LatencyView, LeaseView, OutcomeView, PlanView, PoolsView, StatusView, TunnelView,
+};
 use super::peer::Peer;
+use crate::model::TunnelName;
+use std::net::Ipv4Addr;
 
 /// All that the API has of the daemon. The loop holds the other ends.
 #[derive(Clone, Debug)]
@@ -43,7 +47,7 @@ pub struct Request {
     pub reply: oneshot::Sender<Result<Answer, Failure>>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Read the declaration again, and try all of it now, also what waits after it failed. Answer: [`Answer::Outcome`].
     Apply,
@@ -57,25 +61,33 @@ pub enum Command {
     Events { since: Option<u64>, limit: usize },
     /// Read the counters, and put them into the snapshot. Answer: [`Answer::Counters`].
     Counters,
+    /// What was measured, up to now. Answer: [`Answer::Latency`].
+    Latency,
+    /// Move a tunnel to another of its remotes. Answer: [`Answer::Tunnel`].
+    Move { tunnel: TunnelName, to: Ipv4Addr },
+    /// Move a tunnel by hand only from now on, or no longer. Answer: [`Answer::Tunnel`].
+    Hold { tunnel: TunnelName, held: bool },
 }
 
 impl Command {
     /// May it change the kernel?
-    pub fn changes(self) -> bool {
+    pub fn changes(&self) -> bool {
         match self {
-            Self::Apply | Self::Reload | Self::Flush { .. } => true,
-            Self::Plan | Self::Events { .. } | Self::Counters => false,
+            Self::Apply | Self::Reload | Self::Flush { .. } | Self::Move { .. } | Self::Hold { .. } => true,
+            Self::Plan | Self::Events { .. } | Self::Counters | Self::Latency => false,
         }
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     Outcome(OutcomeView),
     Plan(PlanView),
     Events(Vec<EventView>),
     /// They are in the snapshot.
     Counters,
+    Latency(LatencyView),
+    Tunnel(Box<TunnelView>),
 }
 
 /// Why something was not done; each text is one sentence.
@@ -89,6 +101,8 @@ pub enum Failure {
         /// The same as text for people.
         text: Option<String>,
     },
+    /// What was asked for is not there, or may not be.
+    Wrong(String),
     /// Not now; later perhaps.
     Busy(String),
     /// It was begun, and nobody knows yet how it ended.

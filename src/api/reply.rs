@@ -31,6 +31,7 @@ impl From<Failure> for Refusal {
             Failure::Declaration { sentence, problems, text } => {
                 Self { problems, text, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, sentence) }
             }
+            Failure::Wrong(sentence) => Self::new(StatusCode::BAD_REQUEST, sentence),
             Failure::Busy(sentence) => Self::new(StatusCode::SERVICE_UNAVAILABLE, sentence),
             Failure::Late(sentence) => Self::new(StatusCode::GATEWAY_TIMEOUT, sentence),
             Failure::Failed(sentence) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, sentence),

@@ -17,13 +17,15 @@ use utoipa::IntoParams;
 
 use super::ask::{Params, Payload, bad};
 use super::dto::{
-    ErrorView, EventView, FlushAsk, LeaseView, NothingAsk, OutcomeView, PlanView, PoolsView, StatusView,
-    TunnelView, VersionView,
+    ErrorView, EventView, FlushAsk, LatencyView, LeaseView, MoveAsk, NothingAsk, OutcomeView, PlanView,
+    PoolsView, StatusView, TunnelView, VersionView,
 };
 use super::handle::{Answer, Command, Handle, Snapshot};
 use super::peer::{Peer, Right};
 use super::reply::{Refusal, json, raw_json};
 use super::server::Limits;
+use crate::model::TunnelName;
+
 use super::{MOST_EVENTS, VERSION, VERSION_HEADER, events, openapi};
 
 /// What every handler may use.
@@ -68,6 +70,10 @@ pub fn table() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/v1/status", get(status)),
         ("/v1/tunnels", get(tunnels)),
         ("/v1/tunnels/{name}", get(tunnel)),
+        ("/v1/tunnels/{name}/move", post(move_tunnel)),
+        ("/v1/tunnels/{name}/hold", post(hold)),
+        ("/v1/tunnels/{name}/unhold", post(unhold)),
+        ("/v1/latency", get(latency)),
         ("/v1/pools", get(pools)),
         ("/v1/leases", get(leases)),
         ("/v1/plan", get(plan)),
@@ -125,6 +131,53 @@ pub async fn tunnel(
         Some(tunnel) => json(move || tunnel).await,
         None => Err(Refusal::new(StatusCode::NOT_FOUND, format!("there is no tunnel {name:?}"))),
     }
+}
+
+/// Move a tunnel to another of its remotes, also while it is held. It may be moved again by what is measured.
+#[utoipa::path(post, path = "/v1/tunnels/{name}/move", params(("name" = String, Path)), request_body = MoveAsk,
+    responses((status = 200, body = TunnelView), (status = 400, body = ErrorView), (status = 403, body = ErrorView),
+        (status = 500, body = ErrorView), (status = 503, body = ErrorView), (status = 504, body = ErrorView)))]
+pub async fn move_tunnel(
+    State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    name: Result<Path<String>, PathRejection>,
+    Payload(MoveAsk { to }): Payload<MoveAsk>,
+) -> Answered {
+    let command = Command::Move { tunnel: named(name)?, to };
+    shared.answer(command, &caller).await
+}
+
+/// From now on the tunnel is moved by hand only.
+#[utoipa::path(post, path = "/v1/tunnels/{name}/hold", params(("name" = String, Path)), request_body = NothingAsk,
+    responses((status = 200, body = TunnelView), (status = 400, body = ErrorView), (status = 403, body = ErrorView),
+        (status = 500, body = ErrorView), (status = 503, body = ErrorView), (status = 504, body = ErrorView)))]
+pub async fn hold(
+    State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    name: Result<Path<String>, PathRejection>,
+    Payload(NothingAsk {}): Payload<NothingAsk>,
+) -> Answered {
+    shared.answer(Command::Hold { tunnel: named(name)?, held: true }, &caller).await
+}
+
+/// From now on the tunnel is moved by what is measured, too.
+#[utoipa::path(post, path = "/v1/tunnels/{name}/unhold", params(("name" = String, Path)), request_body = NothingAsk,
+    responses((status = 200, body = TunnelView), (status = 400, body = ErrorView), (status = 403, body = ErrorView),
+        (status = 500, body = ErrorView), (status = 503, body = ErrorView), (status = 504, body = ErrorView)))]
+pub async fn unhold(
+    State(shared): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    name: Result<Path<String>, PathRejection>,
+    Payload(NothingAsk {}): Payload<NothingAsk>,
+) -> Answered {
+    shared.answer(Command::Hold { tunnel: named(name)?, held: false }, &caller).await
+}
+
+/// How far away every termination is, by device, the best first.
+#[utoipa::path(get, path = "/v1/latency",
+    responses((status = 200, body = LatencyView), (status = 503, body = ErrorView), (status = 504, body = ErrorView)))]
+pub async fn latency(State(shared): State<Shared>, Extension(caller): Extension<Caller>) -> Answered {
+    shared.answer(Command::Latency, &caller).await
 }
 
 /// The state of every pool, and how addresses are chosen.
@@ -234,6 +287,11 @@ pub async fn description() -> Answered {
     Ok(raw_json(openapi::text()))
 }
 
+fn named(name: Result<Path<String>, PathRejection>) -> Result<TunnelName, Refusal> {
+    let Path(name) = name.map_err(|error| bad(error.body_text()))?;
+    TunnelName::new(&name).map_err(|error| bad(error.to_string()))
+}
+
 impl Shared {
     /// What the loop last knew.
     fn seen(&self) -> Result<Arc<Snapshot>, Refusal> {
@@ -261,6 +319,8 @@ impl Shared {
             Answer::Plan(plan) => json(move || plan).await,
             Answer::Events(events) => json(move || events).await,
             Answer::Counters => Ok(StatusCode::NO_CONTENT.into_response()),
+            Answer::Latency(latency) => json(move || latency).await,
+            Answer::Tunnel(tunnel) => json(move || tunnel).await,
         }
     }
 
@@ -268,8 +328,12 @@ impl Shared {
     pub async fn ask(&self, command: Command, caller: &Caller) -> Result<Answer, Refusal> {
         let patience = match command {
             Command::Counters => COUNTERS_TIME,
-            Command::Plan | Command::Events { .. } => self.limits.read_time,
-            Command::Apply | Command::Reload | Command::Flush { .. } => self.limits.change_time,
+            Command::Plan | Command::Events { .. } | Command::Latency => self.limits.read_time,
+            Command::Apply
+            | Command::Reload
+            | Command::Flush { .. }
+            | Command::Move { .. }
+            | Command::Hold { .. } => self.limits.change_time,
         };
         let _turn = match caller.right {
             Right::Change => None,

@@ -7,7 +7,7 @@
 //! | `status`, `tunnel`, `pool`, `lease`, `plan` | shows what it says | looks at the host itself |
 //! | `apply` | has it read its declaration again, and try all at once | takes the lock and does it itself |
 //! | `flush` | asks it | takes the lock and does it itself |
-//! | `reload`, `events` | asks it | an error |
+//! | `reload`, `events`, `latency`, `tunnel move`, `tunnel hold` and `unhold` | asks it | an error |
 //! | `flush --offline`, `flush --state-dir` | an error | takes the lock and does it itself |
 //! | `plan --offline`, `check`, `completions` | do not ask it | the same |
 //!
@@ -28,6 +28,7 @@ mod daemon;
 mod events;
 mod flush;
 mod follow;
+mod latency;
 mod lease;
 mod output;
 mod plan;
@@ -89,7 +90,9 @@ enum Verb {
     Status(status::Args),
     /// What has happened, and with --follow what happens.
     Events(events::Args),
-    /// The tunnels, as declared and as they are.
+    /// How far away every termination is, as probes measure it; the one in use has a star.
+    Latency(latency::Args),
+    /// The tunnels, as declared and as they are; moving them.
     #[command(subcommand)]
     Tunnel(tunnel::Verb),
     /// Pools of addresses.
@@ -150,6 +153,7 @@ impl Cli {
             Verb::Flush(args) => flush::run(&context, &args),
             Verb::Status(args) => status::run(&context, &args),
             Verb::Events(args) => events::run(&context, &args),
+            Verb::Latency(args) => latency::run(&context, &args),
             Verb::Tunnel(verb) => tunnel::run(&context, &verb),
             Verb::Pool(verb) => pool::run(&context, &verb),
             Verb::Lease(verb) => lease::run(&context, &verb),

@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::context::Context;
 use super::output::{one_line, or_dash, rows, table};
 use super::source::Source;
-use super::{Ended, output, units, watch};
+use super::watch::{self, Watched};
+use super::{Ended, output, units};
+use crate::api::client::Client;
 use crate::api::dto::{CountersView, RepairView, StatusView, TunnelState, TunnelView};
 use crate::config::Config;
 use crate::model::Timestamp;
@@ -37,8 +39,8 @@ pub struct Args {
 
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<Ended> {
     let source = context.source()?;
-    if let (Some(seconds), Source::Daemon(_) | Source::Here(_)) = (args.watch, &source) {
-        return watch::run(context, source, Duration::from_secs(seconds));
+    if let Some(seconds) = args.watch {
+        return again(context, source, Duration::from_secs(seconds));
     }
     let status = match source {
         Source::Daemon(client) => client.status()?,
@@ -51,6 +53,23 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<Ended> {
         output::text(&text(&status, reconcile::now()))?;
     }
     Ok(ended(&status.tunnels))
+}
+
+/// `--watch`.
+fn again(context: &Context, source: Source, pause: Duration) -> anyhow::Result<Ended> {
+    let context_there = context.clone();
+    let watched = |look| Watched { look, text, ended: |status: &StatusView| ended(&status.tunnels) };
+    match source {
+        Source::Daemon(client) => {
+            let bell = Client::connect(client.socket())?;
+            let look = Box::new(move || Ok(client.status()?));
+            watch::run(context, Some(&bell), pause, watched(look))
+        }
+        Source::Here(config) => {
+            watch::run(context, None, pause, watched(Box::new(move || here(&context_there, &config))))
+        }
+        Source::BadDeclaration => Ok(Ended::BadDeclaration),
+    }
 }
 
 /// This process looks at the host itself.
@@ -152,6 +171,7 @@ mod tests {
             counters: None,
             up_since: None,
             last_repair: None,
+            probe: None,
         }
     }
 

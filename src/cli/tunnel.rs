@@ -1,13 +1,15 @@
 //! `greyhound tunnel`: the tunnels, as declared and as they are.
 
+use std::net::Ipv4Addr;
+
 use anyhow::bail;
 
 use super::context::Context;
 use super::output::or_dash;
 use super::source::Source;
 use super::{Ended, output, status, units};
-use crate::api::client::Client;
-use crate::api::dto::{CountersView, TunnelView};
+use crate::api::client::{self, Client};
+use crate::api::dto::{CountersView, ProbeView, TunnelView};
 use crate::model::{Timestamp, TunnelName};
 use crate::reconcile::{self, view};
 
@@ -20,16 +22,55 @@ pub enum Verb {
         /// The tunnel's name.
         name: String,
     },
+    /// Move a tunnel to another of its remotes, in place. It may be moved again by what is measured: see hold.
+    Move {
+        /// The tunnel's name.
+        #[arg(value_parser = name)]
+        name: TunnelName,
+        /// One of its remotes.
+        #[arg(long, value_name = "ADDRESS")]
+        to: Ipv4Addr,
+    },
+    /// From now on, move a tunnel by hand only.
+    Hold {
+        /// The tunnel's name.
+        #[arg(value_parser = name)]
+        name: TunnelName,
+    },
+    /// From now on, move a tunnel by what is measured, too.
+    Unhold {
+        /// The tunnel's name.
+        #[arg(value_parser = name)]
+        name: TunnelName,
+    },
 }
 
 pub fn run(context: &Context, verb: &Verb) -> anyhow::Result<Ended> {
+    let asked = |ask: &dyn Fn(&Client) -> Result<TunnelView, client::Error>| {
+        let client = context.daemon()?;
+        context.agree(&client)?;
+        print(context, &ask(&client)?)
+    };
+    match verb {
+        Verb::List | Verb::Show { .. } => look(context, verb),
+        Verb::Move { name, to } => asked(&|client| client.move_tunnel(name, *to)),
+        Verb::Hold { name } => asked(&|client| client.hold(name, true)),
+        Verb::Unhold { name } => asked(&|client| client.hold(name, false)),
+    }
+}
+
+fn name(text: &str) -> Result<TunnelName, String> {
+    TunnelName::new(text).map_err(|error| error.to_string())
+}
+
+fn look(context: &Context, verb: &Verb) -> anyhow::Result<Ended> {
     let source = context.source()?;
     if matches!(source, Source::BadDeclaration) {
         return Ok(Ended::BadDeclaration);
     }
     match verb {
-        Verb::List => list(context, source),
         Verb::Show { name } => show(context, source, name),
+        _ => list(context, source),
     }
 }
 
@@ -48,12 +89,16 @@ fn show(context: &Context, source: Source, name: &str) -> anyhow::Result<Ended> 
         Source::Daemon(client) => of_daemon(&client, name)?,
         other => find(all(context, other)?, name)?,
     };
+    print(context, &tunnel)
+}
+
+fn print(context: &Context, tunnel: &TunnelView) -> anyhow::Result<Ended> {
     if context.json {
-        output::json(&tunnel)?;
+        output::json(tunnel)?;
     } else {
-        output::text(&text(&tunnel, reconcile::now()))?;
+        output::text(&text(tunnel, reconcile::now()))?;
     }
-    Ok(status::ended(std::slice::from_ref(&tunnel)))
+    Ok(status::ended(std::slice::from_ref(tunnel)))
 }
 
 fn all(context: &Context, source: Source) -> anyhow::Result<Vec<TunnelView>> {
@@ -106,6 +151,9 @@ fn text(tunnel: &TunnelView, now: Timestamp) -> String {
         ("uptime", or_dash(tunnel.up_since.map(|since| uptime(since, now)))),
         ("received", received),
         ("sent", sent),
+        ("latency", latency(tunnel.probe.as_ref())),
+        ("liveness", liveness(tunnel.probe.as_ref())),
+        ("decision", decision(tunnel.probe.as_ref())),
         ("last repair", or_dash(tunnel.last_repair.as_ref().map(|last| status::repair(last, now)))),
     ];
     let rows = rows.iter().map(|(what, value)| format!("{what:<11} {value}\n"));
@@ -115,6 +163,24 @@ fn text(tunnel: &TunnelView, now: Timestamp) -> String {
 
 fn uptime(since: Timestamp, now: Timestamp) -> String {
     format!("{} (since {})", units::span(now.saturating_sub(since)), view::time(since))
+}
+
+fn latency(probe: Option<&ProbeView>) -> String {
+    let Some(probe) = probe else { return "-".to_owned() };
+    let figure = probe.latency_ms.map(|ms| format!("{ms:.3} ms"));
+    figure.or_else(|| probe.latency_why.clone()).unwrap_or_else(|| "-".to_owned())
+}
+
+fn liveness(probe: Option<&ProbeView>) -> String {
+    let Some(ProbeView { liveness, liveness_why, inside_ms, .. }) = probe else { return "-".to_owned() };
+    let why = liveness_why.iter().map(|why| format!(": {why}"));
+    let inside = inside_ms.iter().map(|ms| format!(", {ms:.3} ms through the tunnel"));
+    std::iter::once(liveness.clone()).chain(why).chain(inside).collect()
+}
+
+fn decision(probe: Option<&ProbeView>) -> String {
+    let held = probe.is_some_and(|probe| probe.held).then(|| "moved by hand only; ".to_owned());
+    held.unwrap_or_default() + &or_dash(probe.and_then(|probe| probe.decision.as_ref()))
 }
 
 /// Both directions, to the last byte.

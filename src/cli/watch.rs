@@ -1,4 +1,4 @@
-//! `greyhound status --watch`: the table again and again.
+//! `--watch`: a table again and again.
 //!
 //! One thread looks, so that a daemon that takes its time does not keep this program from ending; another
 //! follows the events and rings when there is something to see.
@@ -7,65 +7,68 @@ use std::io::IsTerminal;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
+use serde::Serialize;
 use terminal_size::{Height, terminal_size};
 
 use super::context::Context;
 use super::follow::{self, News};
-use super::source::Source;
-use super::{Ended, output, status, stop};
+use super::{Ended, output, stop};
 use crate::api::client::Client;
-use crate::api::dto::StatusView;
+use crate::model::Timestamp;
 use crate::reconcile::{self, view};
 
 /// Events come in bursts: all of one are seen in one look.
 const SETTLE: Duration = Duration::from_millis(100);
 
+/// What is looked at again and again.
+pub struct Watched<T> {
+    pub look: Box<dyn Fn() -> anyhow::Result<T> + Send>,
+    /// As people read it.
+    pub text: fn(&T, Timestamp) -> String,
+    /// What the program ends with, after this was the last.
+    pub ended: fn(&T) -> Ended,
+}
+
 /// What happens while one watches.
-enum Seen {
-    Status(anyhow::Result<StatusView>),
+enum Seen<T> {
+    Value(anyhow::Result<T>),
     Stop,
 }
 
-/// Ends when it is told to, with what the last table said. Errors when already the first look fails.
-pub fn run(context: &Context, source: Source, pause: Duration) -> anyhow::Result<Ended> {
+/// Ends when it is told to, with what was seen last. Errors when already the first look fails. With a `client`, its
+/// events are a reason to look before the pause is over.
+pub fn run<T: Serialize + Send + 'static>(
+    context: &Context,
+    client: Option<&Client>,
+    pause: Duration,
+    watched: Watched<T>,
+) -> anyhow::Result<Ended> {
+    let Watched { look, text, ended } = watched;
     let (tell, seen) = sync_channel(1);
     stop::tell(Seen::Stop, tell.clone())?;
     let (ring, bell) = sync_channel(1);
-    if let Source::Daemon(client) = &source {
+    if let Some(client) = client {
         follow_events(client, ring.clone())?;
     }
-    let context_there = context.clone();
     std::thread::spawn(move || {
         // Held to the end: without events the bell is silent, but there.
         let _ring = ring;
-        look_again(|| look(&context_there, &source), pause, &bell, &tell);
+        look_again(look, pause, &bell, &tell);
     });
-    draw_all(context, &seen)
-}
-
-fn draw_all(context: &Context, seen: &Receiver<Seen>) -> anyhow::Result<Ended> {
     let mut last = None;
     for seen in seen {
         match (seen, last) {
             (Seen::Stop, _) => break,
-            (Seen::Status(Ok(status)), _) => {
-                last = Some(status::ended(&status.tunnels));
-                draw(context, &status)?;
+            (Seen::Value(Ok(value)), _) => {
+                last = Some(ended(&value));
+                draw(context, &value, text)?;
             }
-            (Seen::Status(Err(error)), None) => return Err(error),
+            (Seen::Value(Err(error)), None) => return Err(error),
             // It may come back: a daemon that is started anew does.
-            (Seen::Status(Err(error)), Some(_)) => draw_trouble(&error)?,
+            (Seen::Value(Err(error)), Some(_)) => draw_trouble(&error)?,
         }
     }
     Ok(last.unwrap_or(Ended::Whole))
-}
-
-fn look(context: &Context, source: &Source) -> anyhow::Result<StatusView> {
-    match source {
-        Source::Daemon(client) => Ok(client.status()?),
-        Source::Here(config) => status::here(context, config),
-        Source::BadDeclaration => unreachable!("shown before there was anything to watch"),
-    }
 }
 
 fn follow_events(client: &Client, ring: SyncSender<()>) -> anyhow::Result<()> {
@@ -83,13 +86,13 @@ fn follow_events(client: &Client, ring: SyncSender<()>) -> anyhow::Result<()> {
 }
 
 /// Looks, and again when the bell rings or the pause is over, as long as somebody wants to see it.
-fn look_again(
-    look: impl Fn() -> anyhow::Result<StatusView>,
+fn look_again<T>(
+    look: impl Fn() -> anyhow::Result<T>,
     pause: Duration,
     bell: &Receiver<()>,
-    tell: &SyncSender<Seen>,
+    tell: &SyncSender<Seen<T>>,
 ) {
-    while tell.send(Seen::Status(look())).is_ok() {
+    while tell.send(Seen::Value(look())).is_ok() {
         if bell.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
             std::thread::sleep(SETTLE);
             bell.try_iter().for_each(drop);
@@ -97,12 +100,12 @@ fn look_again(
     }
 }
 
-fn draw(context: &Context, status: &StatusView) -> anyhow::Result<()> {
+fn draw<T: Serialize>(context: &Context, value: &T, text: fn(&T, Timestamp) -> String) -> anyhow::Result<()> {
     if context.json {
-        return output::json_line(status);
+        return output::json_line(value);
     }
     let now = reconcile::now();
-    let text = status::text(status, now);
+    let text = text(value, now);
     match height() {
         Some(height) => output::text(&screen(&format!("{}\n{text}", view::time(now)), height)),
         None => output::text(&(text + "\n")),
@@ -164,10 +167,10 @@ mod tests {
     fn it_looks_when_rung_for_until_nobody_wants_to_see() {
         let (ring, bell) = sync_channel(1);
         let (tell, seen) = sync_channel(0);
-        let looks = || Err(anyhow::anyhow!("a look"));
+        let looks = || Err::<(), _>(anyhow::anyhow!("a look"));
         let looker = std::thread::spawn(move || look_again(looks, Duration::from_secs(3600), &bell, &tell));
         for _ in 0..2 {
-            assert!(matches!(seen.recv_timeout(Duration::from_secs(20)), Ok(Seen::Status(_))));
+            assert!(matches!(seen.recv_timeout(Duration::from_secs(20)), Ok(Seen::Value(_))));
             ring.try_send(()).unwrap();
         }
         drop(seen);

@@ -21,6 +21,11 @@ impl Clock {
         Self { begun: Instant::now() }
     }
 
+    /// When the daemon began.
+    pub fn begun(&self) -> Instant {
+        self.begun
+    }
+
     pub fn up(&self) -> Duration {
         self.begun.elapsed()
     }

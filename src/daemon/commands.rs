@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::keeper::{Aim, Keeper};
+use super::measured;
 use super::publisher::{event_view, sentence};
 use super::source::Bad;
 use crate::api::{Answer, Command, Failure, Request};
@@ -28,6 +29,13 @@ impl Keeper {
                 self.count();
                 Ok(Answer::Counters)
             }
+            Command::Latency => {
+                let census = self.prober.census();
+                let at = self.clock.moment();
+                Ok(Answer::Latency(measured::latency(&self.prober.survey, &census, at.up, at.wall_ms)))
+            }
+            Command::Move { tunnel, to } => self.move_by_hand(&tunnel, to),
+            Command::Hold { tunnel, held } => self.hold(&tunnel, held),
         };
         // Who does not wait any more finds it among the events.
         let _ = reply.send(answer);

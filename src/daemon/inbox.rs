@@ -9,14 +9,19 @@ use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::api::{Failure, Request};
+use crate::probe::Report;
 
 /// Requests that wait at once; one more is told to come again.
 const LENGTH: usize = 64;
+
+/// Batches of reports that wait at once.
+const REPORTS: usize = 1024;
 
 /// The loop's end.
 #[derive(Debug)]
 pub struct Inbox {
     requests: Receiver<Request>,
+    reports: Receiver<Vec<Report>>,
     bell: Arc<Bell>,
 }
 
@@ -24,6 +29,7 @@ pub struct Inbox {
 #[derive(Clone, Debug)]
 pub struct Outbox {
     requests: SyncSender<Request>,
+    reports: SyncSender<Vec<Report>>,
     bell: Arc<Bell>,
 }
 
@@ -45,8 +51,10 @@ pub fn open() -> nix::Result<(Outbox, Inbox)> {
         stop: AtomicBool::new(false),
         beat: AtomicBool::new(false),
     });
-    let (sender, requests) = sync_channel(LENGTH);
-    Ok((Outbox { requests: sender, bell: Arc::clone(&bell) }, Inbox { requests, bell }))
+    let (asked, requests) = sync_channel(LENGTH);
+    let (measured, reports) = sync_channel(REPORTS);
+    let outbox = Outbox { requests: asked, reports: measured, bell: Arc::clone(&bell) };
+    Ok((outbox, Inbox { requests, reports, bell }))
 }
 
 impl Outbox {
@@ -59,6 +67,13 @@ impl Outbox {
         };
         // Who does not wait any more need not hear it.
         let _ = request.reply.send(Err(Failure::Busy(sentence.to_owned())));
+    }
+
+    /// Probes came to their end. Waits for nothing: who does not listen for so long has no use for old ones.
+    pub fn report(&self, reports: Vec<Report>) {
+        if self.reports.try_send(reports).is_ok() {
+            self.bell.ring();
+        }
     }
 
     /// The declaration is to be read again.
@@ -88,6 +103,11 @@ impl Inbox {
     /// The next request, of those that somebody still waits for.
     pub fn next(&self) -> Option<Request> {
         self.requests.try_iter().find(|request| !request.reply.is_closed())
+    }
+
+    /// Probes that came to their end since this was asked last.
+    pub fn reports(&self) -> Vec<Report> {
+        self.reports.try_iter().flatten().collect()
     }
 
     /// Is the loop to end?

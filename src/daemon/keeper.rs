@@ -10,8 +10,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::chronicle::{Around, Chronicle};
 use super::clock::Clock;
 use super::inbox::Inbox;
+use super::measured::probes;
 use super::mirrored::Mirrored;
 use super::notify::Notify;
+use super::prober::Prober;
 use super::publisher::{Publisher, Shown, links, sentence};
 use super::source::Source;
 use crate::config::Config;
@@ -45,6 +47,7 @@ pub struct Keeper {
     pub publisher: Publisher,
     pub inbox: Inbox,
     pub notify: Notify,
+    pub prober: Prober,
     pub clock: Clock,
     pub pace: Pace,
     pub losses: Losses,
@@ -104,6 +107,7 @@ impl Keeper {
                 self.reload_on_signal();
             }
             self.answer_some();
+            self.judge();
             self.keep();
         }
         self.end();
@@ -144,8 +148,13 @@ impl Keeper {
     /// Until the kernel or somebody says something, or something is due. When that was.
     fn wait(&self) -> Duration {
         let up = self.clock.up();
-        let due =
-            [Some(self.pace.check_at), self.pace.again_at, self.chronicle.next(up), self.notify.feed_at()];
+        let due = [
+            Some(self.pace.check_at),
+            self.pace.again_at,
+            self.chronicle.next(up),
+            self.notify.feed_at(),
+            self.prober.next(),
+        ];
         let due = due.into_iter().flatten().min().unwrap_or(up + CHECK);
         let heard = self.poll(
             &[PollFd::new(self.inbox.bell(), PollFlags::POLLIN), self.kernel_events()],
@@ -243,6 +252,10 @@ impl Keeper {
         self.pace.planned = self.kernel.revision();
         self.pace.again_at = self.left(&outcome.last).then(|| self.clock.up() + AGAIN);
         let shown = shown(&outcome);
+        match aim {
+            Aim::Flush { .. } => self.prober.rest(&self.config),
+            Aim::Keep | Aim::Now => self.prober.follow(&self.config, &outcome.last),
+        }
         self.last = Some(outcome.last);
         self.show();
         Ok(shown)
@@ -344,8 +357,11 @@ impl Keeper {
         if self.flushed {
             notes.push("flushed: nothing is kept until apply, reload or a restart".to_owned());
         }
-        let shown = Shown { config: &self.config, look, counters: &self.counters, notes: &notes };
-        if let Err(error) = self.publisher.show(&shown, &self.state) {
+        notes.extend(self.prober.notes().cloned());
+        let probes = probes(&self.prober.survey, self.clock.up());
+        let counters = &self.counters;
+        let shown = Shown { config: &self.config, look, counters, probes, notes: &notes };
+        if let Err(error) = self.publisher.show(shown, &self.state) {
             tracing::error!("the state cannot be read: {}", sentence(error));
         }
     }

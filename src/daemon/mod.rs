@@ -9,6 +9,9 @@
 //! | `start` | what is opened, and in which order; signals; the end |
 //! | `keeper` | the loop: hear, turn, tell |
 //! | `commands` | what the API asks of the loop |
+//! | `moves` | tunnels that move, by what is measured or by hand |
+//! | `prober` | the engine that asks, and the survey that knows what came of it |
+//! | `measured` | what was measured, as it is shown |
 //! | `mirrored` | the kernel as the loop sees it: a mirror kept true by events |
 //! | `chronicle` | what a turn means: events to tell, repairs to hold back (pure) |
 //! | `damping` | how often one object is put right (pure) |
@@ -26,8 +29,11 @@ mod damping;
 mod inbox;
 mod keeper;
 mod log;
+mod measured;
 mod mirrored;
+mod moves;
 mod notify;
+mod prober;
 mod publisher;
 mod source;
 mod start;

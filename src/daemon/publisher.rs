@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{broadcast, watch};
 
 use crate::api::Snapshot;
-use crate::api::dto::{CountersView, EventView, PlanView, PoolsView, RepairView, StatusView};
+use crate::api::dto::{CountersView, EventView, PlanView, PoolsView, ProbeView, RepairView, StatusView};
 use crate::config::Config;
 use crate::inventory::{self, State};
 use crate::model::{Counters, Event, EventKind, TunnelName};
@@ -27,6 +27,8 @@ pub struct Shown<'a> {
     pub look: &'a Look,
     /// By ifindex.
     pub counters: &'a BTreeMap<u32, Counters>,
+    /// By tunnel.
+    pub probes: BTreeMap<String, ProbeView>,
     /// What an operator should know beyond the plan's own notes.
     pub notes: &'a [String],
 }
@@ -56,13 +58,18 @@ impl Publisher {
     }
 
     /// Puts what is shown into the snapshot.
-    pub fn show(&self, shown: &Shown<'_>, state: &State) -> Result<(), inventory::Error> {
-        let Shown { config, look, counters, notes } = *shown;
+    pub fn show(&self, shown: Shown<'_>, state: &State) -> Result<(), inventory::Error> {
+        let Shown { config, look, counters, mut probes, notes } = shown;
         let book = state.book()?;
         let foreign = locals::foreign(&look.observed, &config.tunnels, &look.owned);
         let mut status = view::status(&self.config_name, config, look, &book);
         status.notes.extend(notes.iter().cloned());
         fill(&mut status, state, counters)?;
+        for tunnel in &mut status.tunnels {
+            tunnel.probe = probes.remove(&tunnel.name);
+            let down = tunnel.probe.as_ref().and_then(|probe| probe.liveness_why.clone());
+            tunnel.reasons.extend(down);
+        }
         let snapshot = Snapshot {
             ready: true,
             status,
@@ -150,6 +157,8 @@ fn log(event: &Event) {
         | EventKind::Apply
         | EventKind::Repair
         | EventKind::Adopt
-        | EventKind::Flush => tracing::info!(kind = kind.name(), tunnel, "{text}"),
+        | EventKind::Flush
+        | EventKind::Move
+        | EventKind::Live => tracing::info!(kind = kind.name(), tunnel, "{text}"),
     }
 }

@@ -18,6 +18,7 @@ use super::keeper::{Keeper, Losses, Pace};
 use super::log::{self, Format};
 use super::mirrored::Mirrored;
 use super::notify::Notify;
+use super::prober::Prober;
 use super::publisher::{Publisher, nothing};
 use super::source::{Bad, Source};
 use crate::api::{self, Access, Handle, Limits, Readers, Request, Socket, group_id};
@@ -74,6 +75,8 @@ pub fn run(options: &Options) -> anyhow::Result<Ended> {
     let (snapshot, shown) = watch::channel(Arc::new(nothing(&source.name())));
     let handle = Handle { requests, snapshot: shown, events: events.clone() };
     let publisher = Publisher { config_name: source.name(), snapshot, events };
+    let clock = Clock::start();
+    let prober = Prober::start(&config, clock, outbox.clone());
     let keeper = Keeper {
         source,
         config,
@@ -83,7 +86,8 @@ pub fn run(options: &Options) -> anyhow::Result<Ended> {
         publisher,
         inbox,
         notify: Notify::new(),
-        clock: Clock::start(),
+        prober,
+        clock,
         pace: Pace::default(),
         losses: Losses::default(),
         flushed: false,

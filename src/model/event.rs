@@ -31,11 +31,15 @@ pub enum EventKind {
     Resync,
     /// All of ours was taken away.
     Flush,
+    /// A tunnel was moved to another endpoint, or is moved by hand only from now on, or no longer.
+    Move,
+    /// The other end of a tunnel answers through it, or does not.
+    Live,
 }
 
 impl EventKind {
     /// Every kind, each one once.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::Start,
         Self::Stop,
         Self::Reload,
@@ -48,6 +52,8 @@ impl EventKind {
         Self::Damp,
         Self::Resync,
         Self::Flush,
+        Self::Move,
+        Self::Live,
     ];
 
     /// The word that the store and the API have for it.
@@ -65,6 +71,8 @@ impl EventKind {
             Self::Damp => "damp",
             Self::Resync => "resync",
             Self::Flush => "flush",
+            Self::Move => "move",
+            Self::Live => "live",
         }
     }
 

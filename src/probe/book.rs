@@ -1,5 +1,5 @@
 //! All targets of an engine: who is asked next, and what comes of it. Pure: the engine brings the time and the
-//! packets. Whose a reply is, is in [`replies`].
+//! packets. Whose a reply is, is in `replies`.
 
 mod replies;
 

@@ -50,6 +50,10 @@ impl Pace {
         self.interval
     }
 
+    pub fn multiplier(&self) -> u32 {
+        self.multiplier
+    }
+
     /// So long after its last answer a peer is down.
     pub fn detection(&self) -> Duration {
         self.interval * self.multiplier + self.interval / 2

@@ -4,7 +4,7 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | [`icmp`], [`checksum`] | ICMP echo as bytes (pure) |
+//! | [`icmp`], `checksum` | ICMP echo as bytes (pure) |
 //! | [`stamp`], [`ntp`] | STAMP as bytes, and its timestamps (pure) |
 //! | [`refusal`] | why a probe cannot arrive, in a phrase (pure) |
 //! | [`cookie`] | what makes a reply believable (pure) |
@@ -12,9 +12,9 @@
 //! | [`session`] | one target asked by one method: what is under way and what is believed (pure) |
 //! | [`wheel`], [`budget`] | what is due when; so many packets a second (pure) |
 //! | [`book`] | all targets: who is asked next, whose a reply is (pure) |
-//! | [`control`] | what the kernel says beside a datagram, as bytes (pure) |
-//! | [`socket`], [`engine`] | the sockets, and the one thread that asks all targets |
-//! | [`error`] | what can go wrong |
+//! | `control` | what the kernel says beside a datagram, as bytes (pure) |
+//! | `socket`, `engine` | the sockets, and the one thread that asks all targets |
+//! | `error` | what can go wrong |
 //!
 //! Judging, all of it pure:
 //!
@@ -24,6 +24,8 @@
 //! | [`score`] | the effective latency: the one figure that terminations are compared by |
 //! | [`rank`] | terminations in order, the same one for all who ask |
 //! | [`liveness`] | is the other end of a tunnel there, asked through the tunnel |
+//! | [`choice`] | which endpoint a tunnel uses: when it stays, and when it moves |
+//! | [`survey`] | all of it together: who is asked how often, and where each tunnel should lead |
 //! | [`decay`] | a penalty that halves with time |
 //! | [`figures`] | spans of time as people and JSON read them |
 
@@ -47,6 +49,7 @@ pub mod score;
 pub mod session;
 mod socket;
 pub mod stamp;
+pub mod survey;
 pub mod wheel;
 pub mod window;
 

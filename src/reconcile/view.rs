@@ -239,6 +239,7 @@ fn declared_view(
         counters: None,
         up_since: None,
         last_repair: None,
+        probe: None,
     }
 }
 
@@ -268,6 +269,7 @@ fn leaving_view(name: &TunnelName, link: &Link) -> TunnelView {
         counters: None,
         up_since: None,
         last_repair: None,
+        probe: None,
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::client::Client;
 use super::dto::{
-    EventView, LeaseView, OutcomeView, PlanView, PoolsView, StatusView, TunnelState, TunnelView,
+    EventView, LatencyView, LeaseView, OutcomeView, PlanView, PoolsView, StatusView, TunnelState, TunnelView,
 };
 use super::{
     Access, Answer, Command, Error, Failure, Handle, Limits, Readers, Request, Snapshot, Socket, serve,
@@ -158,6 +158,11 @@ async fn paper(mut asked: mpsc::Receiver<Request>, kept: Vec<EventView>, deaf: b
                 Ok(Answer::Outcome(outcome(&format!("flushed, orphans {orphans}"))))
             }
             Command::Counters => Ok(Answer::Counters),
+            Command::Latency => Ok(Answer::Latency(LatencyView { at_ms: 7, terminations: Vec::new() })),
+            Command::Move { tunnel, to } => {
+                Ok(Answer::Tunnel(Box::new(TunnelView { remote: Some(to), ..self::tunnel(tunnel.as_str()) })))
+            }
+            Command::Hold { tunnel, held: _ } => Ok(Answer::Tunnel(Box::new(self::tunnel(tunnel.as_str())))),
             Command::Plan => Ok(Answer::Plan(plan("fresh"))),
             Command::Events { since, limit } => Ok(Answer::Events(select(&kept, since, limit))),
             Command::Reload => Err(Failure::Declaration {
@@ -245,5 +250,6 @@ fn tunnel(name: &str) -> TunnelView {
         counters: None,
         up_since: None,
         last_repair: None,
+        probe: None,
     }
 }

@@ -50,7 +50,8 @@ fn all_that_is_described_is_served() {
             continue;
         }
         for method in methods.as_object().unwrap().keys() {
-            let said = running.say(&method.to_uppercase(), &path.replace("{name}", "t1"), "");
+            let body = if path.ends_with("/move") { r#"{"to":"192.0.2.1"}"# } else { "" };
+            let said = running.say(&method.to_uppercase(), &path.replace("{name}", "t1"), body);
             let expected = if path == "/v1/reload" { 422 } else { 200 };
             assert_eq!(said.status, expected, "{method} {path}: {said:?}");
             assert!(said.head.contains("\ngreyhound-api: 1\r"), "{method} {path}: {said:?}");

@@ -1,0 +1,123 @@
+//! What was measured, as it is shown.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::api::dto::{LatencyView, MethodView, ProbeView, TerminationView};
+use crate::model::{Method, Oddities, TunnelName};
+use crate::probe::Census;
+use crate::probe::figures::ms;
+use crate::probe::liveness;
+use crate::probe::score::Latency;
+use crate::probe::survey::{Brief, Row, Survey};
+use crate::probe::window::{State, Summary};
+
+/// So many round trips of each method are shown one by one.
+const SERIES: usize = 30;
+
+/// How far away every termination is at `now`.
+pub fn latency(survey: &Survey, census: &Census, now: Duration, at_ms: u64) -> LatencyView {
+    let rows = survey.rows(now, SERIES).into_iter();
+    let rows = rows.map(|(tunnel, row)| termination(&tunnel, row, census, now));
+    LatencyView { at_ms, terminations: rows.collect() }
+}
+
+fn termination(tunnel: &TunnelName, row: Row, census: &Census, now: Duration) -> TerminationView {
+    let Row { entry, target, in_use, methods } = row;
+    let odd = |method| census.each.get(&(target.clone(), method)).copied().unwrap_or_default();
+    let method = |(method, summary, series): (Method, Summary, Vec<Option<Duration>>)| {
+        method_view(method, &summary, &series, odd(method), now)
+    };
+    TerminationView {
+        device: tunnel.to_string(),
+        interface: entry.interface.clone(),
+        termination: entry.address,
+        source: target.source,
+        in_use,
+        latency_ms: entry.latency().map(Latency::span).map(ms),
+        result: entry.health.standing.to_string(),
+        methods: methods.into_iter().map(method).collect(),
+    }
+}
+
+fn method_view(
+    method: Method,
+    summary: &Summary,
+    series: &[Option<Duration>],
+    odd: Oddities,
+    now: Duration,
+) -> MethodView {
+    let Summary {
+        sent,
+        answered,
+        directions: _,
+        rtt,
+        probed_at,
+        answered_at: _,
+        answering_since: _,
+        state,
+        stepped,
+    } = summary;
+    let (state, why) = match state {
+        State::Reachable => ("reachable", None),
+        State::Unreachable { why, since: _ } => ("unreachable", Some(why.clone())),
+        State::Unknown => ("unknown", None),
+    };
+    let Oddities { forged, late, duplicated, foreign } = odd;
+    let ago = |at: Duration| u64::try_from(now.saturating_sub(at).as_millis()).unwrap_or(u64::MAX);
+    MethodView {
+        method: method.to_string(),
+        state: state.to_owned(),
+        why,
+        sent: *sent as u64,
+        answered: *answered as u64,
+        loss: summary.loss(),
+        loss_forward: summary.loss_forward(),
+        loss_backward: summary.loss_backward(),
+        min_ms: rtt.map(|rtt| ms(rtt.min)),
+        median_ms: rtt.map(|rtt| ms(rtt.median)),
+        mean_ms: rtt.map(|rtt| ms(rtt.mean)),
+        p95_ms: rtt.map(|rtt| ms(rtt.p95)),
+        jitter_ms: rtt.map(|rtt| ms(rtt.jitter)),
+        last_ms: rtt.map(|rtt| ms(rtt.last)),
+        smoothed_ms: rtt.map(|rtt| ms(rtt.smoothed)),
+        probed_ago_ms: probed_at.map(ago),
+        stepped: *stepped as u64,
+        forged,
+        late,
+        duplicated,
+        foreign,
+        series_ms: series.iter().map(|rtt| rtt.map(ms)).collect(),
+    }
+}
+
+/// Where each tunnel stands, by its name.
+pub fn probes(survey: &Survey, now: Duration) -> BTreeMap<String, ProbeView> {
+    survey.briefs(now).into_iter().map(|(tunnel, brief)| (tunnel.to_string(), probe(brief))).collect()
+}
+
+fn probe(brief: Brief) -> ProbeView {
+    let Brief { liveness, inside, health, decision, held } = brief;
+    let why = match &liveness {
+        liveness::State::Down(cause) => Some(cause.to_string()),
+        liveness::State::Unknown | liveness::State::Silent | liveness::State::Up => None,
+    };
+    let word = match &liveness {
+        liveness::State::Down(_) => "down",
+        liveness::State::Unknown => "unknown",
+        liveness::State::Silent => "silent",
+        liveness::State::Up => "up",
+    };
+    // The newest of what was answered.
+    let answered = inside.iter().filter_map(|(_, summary)| Some((summary.answered_at?, summary.rtt?.last)));
+    ProbeView {
+        liveness: word.to_owned(),
+        liveness_why: why,
+        inside_ms: answered.max().map(|(_, rtt)| ms(rtt)),
+        latency_ms: health.latency().map(Latency::span).map(ms),
+        latency_why: health.latency().is_none().then(|| health.standing.to_string()),
+        decided: decision.as_ref().and_then(|decision| serde_json::to_value(decision).ok()),
+        decision: decision.map(|decision| decision.to_string()),
+        held,
+    }
+}

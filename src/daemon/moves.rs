@@ -1,0 +1,179 @@
+//! Tunnels that move: by what is measured, or because a person says so. The choice is written before the kernel is
+//! touched, and taken back when the kernel does not take it.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use super::keeper::{Aim, Keeper};
+use super::publisher::sentence;
+use crate::api::{Answer, Failure};
+use crate::inventory;
+use crate::model::{Chosen, Event, EventKind, TunnelName};
+use crate::probe::liveness::Change;
+
+impl Keeper {
+    /// Takes in what was measured, and does what follows from it.
+    pub fn judge(&mut self) {
+        let now = self.clock.up();
+        let mut changes = self.prober.survey.take(self.inbox.reports());
+        changes.extend(self.prober.survey.tick(now));
+        self.tell_liveness(&changes);
+        if !self.flushed {
+            let decisions = self.prober.survey.decide(now);
+            let moves = decisions.into_iter().filter_map(|(tunnel, decision)| {
+                let to = decision.to()?;
+                Some((tunnel, (to, decision.to_string())))
+            });
+            self.move_all(&moves.collect());
+        }
+        self.prober.order();
+    }
+
+    fn tell_liveness(&mut self, changes: &[(TunnelName, Change)]) {
+        let events = changes.iter().map(|(tunnel, Change { from: _, to })| Event {
+            at_ms: self.clock.moment().wall_ms,
+            kind: EventKind::Live,
+            tunnel: Some(tunnel.clone()),
+            text: to.to_string(),
+        });
+        let events: Vec<Event> = events.collect();
+        self.publisher.record(&mut self.state, &events);
+        if !events.is_empty() {
+            self.show();
+        }
+    }
+
+    /// Moves them in one turn. What could not be moved stays where it was, and is told.
+    fn move_all(&mut self, moves: &BTreeMap<TunnelName, (Ipv4Addr, String)>) -> Vec<TunnelName> {
+        if moves.is_empty() {
+            return Vec::new();
+        }
+        let event = |kind, tunnel: &TunnelName, text: String| {
+            let at_ms = self.clock.moment().wall_ms;
+            Event { at_ms, kind, tunnel: Some(tunnel.clone()), text }
+        };
+        let told = moves.iter().map(|(tunnel, (_, why))| event(EventKind::Move, tunnel, why.clone()));
+        let told: Vec<Event> = told.collect();
+        let before = match self.choose(moves.iter().map(|(tunnel, (to, _))| (tunnel, *to))) {
+            Ok(before) => before,
+            Err(error) => {
+                tracing::error!("no tunnel can be moved: {}", sentence(error));
+                return moves.keys().cloned().collect();
+            }
+        };
+        self.publisher.record(&mut self.state, &told);
+        self.chronicle.redeclared(&moves.keys().cloned().collect());
+        // What went wrong is told by the turn.
+        let _ = self.turn(Aim::Keep, |_| ());
+        let now = self.clock.up();
+        let mut stay = BTreeMap::new();
+        for (tunnel, (to, _)) in moves {
+            if self.leads_to(tunnel) == Some(*to) {
+                self.prober.survey.moved(now, tunnel, *to);
+            } else {
+                self.prober.survey.could_not_move(now, tunnel, *to);
+                stay.insert(tunnel.clone(), before.get(tunnel).copied().unwrap_or_default());
+            }
+        }
+        self.stay(&stay);
+        stay.into_keys().collect()
+    }
+
+    /// Writes down where tunnels lead from now on; what was written before.
+    fn choose<'a>(
+        &mut self,
+        moves: impl Iterator<Item = (&'a TunnelName, Ipv4Addr)>,
+    ) -> Result<BTreeMap<TunnelName, Chosen>, inventory::Error> {
+        let before = self.state.choices()?;
+        self.state.change::<_, inventory::Error>(|change| {
+            for (tunnel, to) in moves {
+                let held = before.get(tunnel).is_some_and(|chosen| chosen.held);
+                change.choose(tunnel, Chosen { remote: Some(to), held })?;
+            }
+            Ok(())
+        })?;
+        Ok(before)
+    }
+
+    /// They could not be moved: where they were is where they should be.
+    fn stay(&mut self, stay: &BTreeMap<TunnelName, Chosen>) {
+        if stay.is_empty() {
+            return;
+        }
+        let written = self.state.change::<_, inventory::Error>(|change| {
+            stay.iter().try_for_each(|(tunnel, before)| change.choose(tunnel, *before))
+        });
+        if let Err(error) = written {
+            tracing::error!("it cannot be written that tunnels stay: {}", sentence(error));
+        }
+        let text = "it could not be moved, and stays where it was";
+        let at_ms = self.clock.moment().wall_ms;
+        let event = |tunnel: &TunnelName| Event {
+            at_ms,
+            kind: EventKind::Fail,
+            tunnel: Some(tunnel.clone()),
+            text: text.to_owned(),
+        };
+        let events: Vec<Event> = stay.keys().map(event).collect();
+        self.publisher.record(&mut self.state, &events);
+        let _ = self.turn(Aim::Keep, |_| ());
+    }
+
+    /// The remote that the kernel has for a tunnel.
+    fn leads_to(&self, tunnel: &TunnelName) -> Option<Ipv4Addr> {
+        let look = self.last.as_ref()?;
+        Some(look.observed.link(tunnel.link().as_str())?.gre()?.remote)
+    }
+
+    /// A person moves a tunnel.
+    pub fn move_by_hand(&mut self, tunnel: &TunnelName, to: Ipv4Addr) -> Result<Answer, Failure> {
+        let declared = self.config.tunnels.get(tunnel);
+        let declared = declared.ok_or_else(|| Failure::Wrong(format!("there is no tunnel {tunnel}")))?;
+        if !declared.remotes.contains(&to) {
+            let remotes: Vec<String> = declared.remotes.iter().map(ToString::to_string).collect();
+            let sentence = format!("{to} is no remote of {tunnel}: it has {}", remotes.join(", "));
+            return Err(Failure::Wrong(sentence));
+        }
+        if self.flushed || !declared.enable {
+            return Err(Failure::Wrong(format!("{tunnel} is not kept now, so it cannot be moved")));
+        }
+        let from = self.leads_to(tunnel).map_or_else(|| "nowhere".to_owned(), |from| from.to_string());
+        if from != to.to_string() {
+            let moves = [(tunnel.clone(), (to, format!("moved by hand from {from} to {to}")))].into();
+            if !self.move_all(&moves).is_empty() {
+                let text = format!("{tunnel} could not be moved to {to}: greyhound events tells why");
+                return Err(Failure::Failed(text));
+            }
+            self.prober.order();
+        }
+        self.tunnel(tunnel)
+    }
+
+    /// From now on a tunnel is moved by hand only, or no longer.
+    pub fn hold(&mut self, tunnel: &TunnelName, held: bool) -> Result<Answer, Failure> {
+        if !self.config.tunnels.contains_key(tunnel) {
+            return Err(Failure::Wrong(format!("there is no tunnel {tunnel}")));
+        }
+        let failed = |error: inventory::Error| Failure::Failed(sentence(error));
+        let before = self.state.choices().map_err(failed)?.get(tunnel).copied().unwrap_or_default();
+        if before.held != held {
+            let written = self.state.change(|change| change.choose(tunnel, Chosen { held, ..before }));
+            written.map_err(failed)?;
+            let text = if held { "from now on it is moved by hand only" } else { "it may be moved again" };
+            let at_ms = self.clock.moment().wall_ms;
+            let tunnel = Some(tunnel.clone());
+            let event = Event { at_ms, kind: EventKind::Move, tunnel, text: text.to_owned() };
+            self.publisher.record(&mut self.state, &[event]);
+        }
+        self.turn(Aim::Keep, |_| ()).map_err(Failure::Failed)?;
+        self.tunnel(tunnel)
+    }
+
+    fn tunnel(&mut self, tunnel: &TunnelName) -> Result<Answer, Failure> {
+        self.show();
+        let shown = self.publisher.snapshot.borrow().clone();
+        let found = shown.status.tunnels.iter().find(|view| view.name == tunnel.as_str());
+        let found = found.ok_or_else(|| Failure::Failed(format!("{tunnel} is not shown yet")))?;
+        Ok(Answer::Tunnel(Box::new(found.clone())))
+    }
+}

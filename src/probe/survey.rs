@@ -1,0 +1,299 @@
+//! All that is measured, and what follows from it: who is asked how often, and where each tunnel should lead. Pure.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | [`subject`] | a tunnel as the survey sees it |
+//! | `course` | what is known of one tunnel |
+
+mod course;
+pub mod subject;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use super::book::{Ask, Pace, Report};
+use super::choice::{Decision, Sight};
+use super::liveness::{self, Change};
+use super::rank::{Entry, Ranking};
+use super::score::{FRESH, Health};
+use super::window::{Limits, Summary, Window};
+use crate::model::{Method, Outcome, Probing, Target, TunnelName};
+use course::{Course, liveness_pace, pace};
+pub use subject::{Inside, Subject};
+
+/// The pace of probes to all candidates of a tunnel that may be down: a few answers before it is called so.
+const URGENT: Duration = Duration::from_millis(200);
+/// The pace of probes to candidates of a tunnel that is down, and to one in use whose last probe was lost.
+const WORRIED: Duration = Duration::from_secs(1);
+/// So many probes to a new target are not at the usual pace.
+const FIRST: usize = 3;
+/// A window has at least so many rounds, and so many rounds make a figure stale.
+const ROUNDS: (u32, u32) = (30, 3);
+
+/// Everything that is known of targets and tunnels.
+#[derive(Debug)]
+pub struct Survey {
+    probing: Probing,
+    windows: BTreeMap<Target, BTreeMap<Method, Window>>,
+    courses: BTreeMap<TunnelName, Course>,
+    /// Whose target it is.
+    users: BTreeMap<Target, Vec<TunnelName>>,
+    /// When the newest probe was sent that any termination answered.
+    upstream: Option<Duration>,
+    /// Of whom there is news since they were decided about.
+    stirred: BTreeSet<TunnelName>,
+}
+
+/// One line of what was measured.
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub entry: Entry,
+    pub target: Target,
+    pub in_use: bool,
+    pub methods: Vec<(Method, Summary, Vec<Option<Duration>>)>,
+}
+
+/// Where one tunnel stands.
+#[derive(Clone, Debug)]
+pub struct Brief {
+    pub liveness: liveness::State,
+    /// What was asked through the tunnel.
+    pub inside: Vec<(Method, Summary)>,
+    pub health: Health,
+    pub decision: Option<Decision>,
+    pub held: bool,
+}
+
+impl Survey {
+    pub fn new(probing: Probing) -> Self {
+        Self {
+            probing,
+            windows: BTreeMap::new(),
+            courses: BTreeMap::new(),
+            users: BTreeMap::new(),
+            upstream: None,
+            stirred: BTreeSet::new(),
+        }
+    }
+
+    /// From now on there are these tunnels, probed so. What is known of those that stay is kept.
+    pub fn set(&mut self, now: Duration, probing: &Probing, subjects: BTreeMap<TunnelName, Subject>) {
+        if self.probing.moving != probing.moving || self.probing.liveness != probing.liveness {
+            self.courses.clear();
+        }
+        self.probing.clone_from(probing);
+        self.courses.retain(|name, _| subjects.contains_key(name));
+        for (name, subject) in subjects {
+            let known = self.courses.get_mut(&name).filter(|course| course.subject.inside.is_some());
+            match known {
+                Some(course) if course.subject == subject => continue,
+                Some(course) => course.become_of(now, subject),
+                None => drop(self.courses.insert(name.clone(), Course::new(now, probing, &name, subject))),
+            }
+            self.stirred.insert(name);
+        }
+        self.users = BTreeMap::new();
+        for (name, course) in &self.courses {
+            for target in course.subject.targets() {
+                self.users.entry(target).or_default().push(name.clone());
+            }
+        }
+        self.windows.retain(|target, _| self.users.contains_key(target));
+    }
+
+    /// Who is to be asked at `now`, and how.
+    pub fn asks(&self, now: Duration) -> BTreeMap<Target, Ask> {
+        let mut asks: BTreeMap<Target, Ask> = BTreeMap::new();
+        for course in self.courses.values() {
+            for target in course.subject.outer() {
+                let interval = self.outer_interval(now, course, &target);
+                let methods = self.probing.methods.iter().map(|method| (*method, pace(interval)));
+                merge(&mut asks, target, Ask { methods: methods.collect(), port: self.probing.port });
+            }
+            if let Some(target) = course.subject.inner() {
+                let ask = Ask { methods: course.inner_paces(now), port: self.probing.port };
+                merge(&mut asks, target, ask);
+            }
+        }
+        asks
+    }
+
+    /// Probes that came to their end; the tunnels whose liveness became another one by them.
+    pub fn take(&mut self, reports: Vec<Report>) -> Vec<(TunnelName, Change)> {
+        let mut changes = Vec::new();
+        for Report { target, method, sample } in reports {
+            let Some(users) = self.users.get(&target) else { continue };
+            let answered = matches!(sample.outcome, Outcome::Answered(_));
+            for name in users {
+                self.stirred.insert(name.clone());
+                let Some(course) = self.courses.get_mut(name).filter(|_| target.link.is_some()) else {
+                    continue;
+                };
+                let change = course.liveness.take(&sample);
+                changes.extend(change.map(|change| (name.clone(), change)));
+                if answered && method == Method::Stamp && !std::mem::replace(&mut course.stamp, true) {
+                    course.liveness.set_pace(liveness_pace(&self.probing, Method::Stamp));
+                }
+            }
+            if answered && target.link.is_none() {
+                self.upstream = self.upstream.max(Some(sample.sent));
+            }
+            let limits = limits(&self.probing);
+            let windows = self.windows.entry(target).or_default();
+            windows.entry(method).or_insert_with(|| Window::new(limits)).take(sample);
+        }
+        changes
+    }
+
+    /// The tunnels whose liveness became another one by the time that has gone by.
+    pub fn tick(&mut self, now: Duration) -> Vec<(TunnelName, Change)> {
+        let mut changes = Vec::new();
+        for (name, course) in &mut self.courses {
+            if let Some(change) = course.liveness.tick(now) {
+                self.stirred.insert(name.clone());
+                changes.push((name.clone(), change));
+            }
+        }
+        changes
+    }
+
+    /// The tunnels that should be moved now.
+    pub fn decide(&mut self, now: Duration) -> Vec<(TunnelName, Decision)> {
+        let due = self.courses.iter().filter(|(_, course)| course.chooser.next().is_some_and(|at| at <= now));
+        let due: BTreeSet<TunnelName> = due.map(|(name, _)| name.clone()).collect();
+        let names: BTreeSet<TunnelName> = std::mem::take(&mut self.stirred).into_iter().chain(due).collect();
+        let mut moves = Vec::new();
+        for name in names {
+            let Some(course) = self.courses.get(&name).filter(|course| course.subject.inside.is_some())
+            else {
+                continue;
+            };
+            let ranking = self.ranking(now, &name, course);
+            let upstream = self.upstream;
+            let Some(course) = self.courses.get_mut(&name) else { continue };
+            let sight = Sight { ranking: &ranking, liveness: course.liveness.state(), upstream };
+            let decision = course.chooser.decide(now, sight);
+            if decision.to().is_some() {
+                moves.push((name, decision.clone()));
+            }
+            course.decision = Some(decision);
+        }
+        moves
+    }
+
+    /// The tunnel was moved at `now`, by a decision or by hand.
+    pub fn moved(&mut self, now: Duration, tunnel: &TunnelName, to: Ipv4Addr) {
+        let Some(course) = self.courses.get_mut(tunnel) else { return };
+        if let Some(inner) = course.subject.inner() {
+            self.windows.remove(&inner);
+        }
+        course.moved(now, to);
+        self.stirred.insert(tunnel.clone());
+    }
+
+    /// It should have been moved, and could not be.
+    pub fn could_not_move(&mut self, now: Duration, tunnel: &TunnelName, to: Ipv4Addr) {
+        if let Some(course) = self.courses.get_mut(tunnel) {
+            course.chooser.could_not_move(now, to);
+        }
+    }
+
+    /// When time alone can change something; `None`: only news can.
+    pub fn next(&self) -> Option<Duration> {
+        self.courses
+            .values()
+            .flat_map(|course| [course.liveness.next(), course.doubt_at(), course.chooser.next()])
+            .flatten()
+            .min()
+    }
+
+    /// All terminations by tunnel, each tunnel's best first; the newest `series` round trips of each method.
+    pub fn rows(&self, now: Duration, series: usize) -> Vec<(TunnelName, Row)> {
+        let mut rows = Vec::new();
+        for (name, course) in &self.courses {
+            for entry in self.ranking(now, name, course).entries() {
+                let target = course.subject.to(entry.address);
+                let windows = self.windows.get(&target).into_iter().flatten();
+                let methods = windows
+                    .map(|(method, window)| (*method, window.summary(now), window.series(now, series)));
+                let row = Row {
+                    methods: methods.collect(),
+                    in_use: entry.address == course.subject.current,
+                    entry: entry.clone(),
+                    target,
+                };
+                rows.push((name.clone(), row));
+            }
+        }
+        rows
+    }
+
+    /// Where each tunnel stands.
+    pub fn briefs(&self, now: Duration) -> BTreeMap<TunnelName, Brief> {
+        let brief = |course: &Course| Brief {
+            liveness: course.liveness.state().clone(),
+            inside: course.subject.inner().map(|target| self.summaries(now, &target)).unwrap_or_default(),
+            health: self.health(now, &course.subject.to(course.subject.current)),
+            decision: course.decision.clone(),
+            held: course.chooser.is_held(),
+        };
+        self.courses.iter().map(|(name, course)| (name.clone(), brief(course))).collect()
+    }
+
+    fn ranking(&self, now: Duration, name: &TunnelName, course: &Course) -> Ranking {
+        let entries = course.subject.candidates.iter().enumerate().map(|(declared, address)| Entry {
+            device: name.to_string(),
+            interface: "-".to_owned(),
+            address: *address,
+            declared,
+            health: self.health(now, &course.subject.to(*address)),
+        });
+        Ranking::new(entries.collect())
+    }
+
+    fn health(&self, now: Duration, target: &Target) -> Health {
+        let fresh = FRESH.max(self.probing.interval * ROUNDS.1);
+        Health::new(now, fresh, &self.summaries(now, target))
+    }
+
+    fn summaries(&self, now: Duration, target: &Target) -> Vec<(Method, Summary)> {
+        let windows = self.windows.get(target).into_iter().flatten();
+        windows.map(|(method, window)| (*method, window.summary(now))).collect()
+    }
+
+    fn outer_interval(&self, now: Duration, course: &Course, target: &Target) -> Duration {
+        let usual = self.probing.interval;
+        let windows = || self.windows.get(target).into_iter().flat_map(BTreeMap::values);
+        let asked = windows().map(|window| window.series(now, FIRST).len()).max().unwrap_or(0);
+        let lost = || windows().all(|window| window.series(now, 1) == [None]);
+        let choice = course.subject.candidates.len() > 1;
+        match course.liveness.state() {
+            _ if choice && course.liveness.in_doubt(now) => usual.min(URGENT),
+            _ if asked < FIRST => usual.min(WORRIED),
+            _ if !choice => usual,
+            liveness::State::Down(_) => usual.min(WORRIED),
+            _ if target.address == course.subject.current && lost() => usual.min(WORRIED),
+            _ => usual,
+        }
+    }
+}
+
+fn limits(probing: &Probing) -> Limits {
+    let limits = Limits::default();
+    Limits { age: limits.age.max(probing.interval * ROUNDS.0), ..limits }
+}
+
+/// Who is asked for two reasons is asked as often as the more pressing one says.
+fn merge(asks: &mut BTreeMap<Target, Ask>, target: Target, ask: Ask) {
+    let known = asks.entry(target).or_insert_with(|| ask.clone());
+    for (method, pace) in ask.methods {
+        let slower = |known: &Pace| known.interval > pace.interval;
+        if known.methods.get(&method).is_none_or(slower) {
+            known.methods.insert(method, pace);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! What a survey asks, and what it decides from the answers.
+
+use super::*;
+use crate::model::{Answer, Sample, Timing};
+use crate::probe::liveness::State as Live;
+
+const SEC: fn(u64) -> Duration = Duration::from_secs;
+const MS: fn(u64) -> Duration = Duration::from_millis;
+const NEAR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+const FAR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+
+fn ams() -> TunnelName {
+    TunnelName::new("ams").unwrap()
+}
+
+fn subject() -> Subject {
+    Subject {
+        candidates: vec![NEAR, FAR],
+        current: NEAR,
+        source: Some([198, 51, 100, 8].into()),
+        inside: Some(Inside { link: 7, source: [169, 254, 10, 0].into(), peer: [169, 254, 10, 1].into() }),
+        held: false,
+    }
+}
+
+fn survey(subject: Subject) -> Survey {
+    let mut survey = Survey::new(Probing::default());
+    survey.set(Duration::ZERO, &Probing::default(), [(ams(), subject)].into());
+    survey
+}
+
+/// What is asked of this target, in milliseconds between probes.
+fn paces(survey: &Survey, now: Duration, address: Ipv4Addr) -> BTreeMap<Method, u128> {
+    let asks = survey.asks(now);
+    let (_, ask) = asks.iter().find(|(target, _)| target.address == address).unwrap();
+    ask.methods.iter().map(|(method, pace)| (*method, pace.interval.as_millis())).collect()
+}
+
+fn answer(rtt: Duration) -> Outcome {
+    Outcome::Answered(Answer { rtt, timing: Timing::Kernel, reflected: None })
+}
+
+/// One probe that came to its end; `None`: lost.
+fn report(target: &Target, method: Method, at: Duration, rtt: Option<Duration>) -> Report {
+    let sequence = u32::try_from(at.as_millis()).unwrap();
+    let outcome = rtt.map_or(Outcome::Lost, answer);
+    Report { target: target.clone(), method, sample: Sample { sent: at, sequence, outcome } }
+}
+
+fn outer(address: Ipv4Addr) -> Target {
+    subject().to(address)
+}
+
+fn inner() -> Target {
+    subject().inner().unwrap()
+}
+
+/// A minute in which everybody answers, each after so many milliseconds.
+fn a_quiet_minute(survey: &mut Survey, near: u64, far: u64) {
+    for second in 0..60 {
+        let at = SEC(second);
+        survey.take(vec![
+            report(&outer(NEAR), Method::Icmp, at, Some(MS(near))),
+            report(&outer(FAR), Method::Icmp, at, Some(MS(far))),
+            report(&inner(), Method::Stamp, at, Some(MS(near))),
+            report(&inner(), Method::Stamp, at + MS(500), Some(MS(near))),
+        ]);
+        assert_eq!(survey.tick(at + MS(600)), []);
+    }
+}
+
+#[test]
+fn candidates_are_asked_by_every_method_and_the_peer_through_the_tunnel() {
+    let mut survey = survey(subject());
+    let both = [(Method::Icmp, 1_000), (Method::Stamp, 1_000)].into();
+    assert_eq!(paces(&survey, Duration::ZERO, FAR), both, "the first ones");
+    a_quiet_minute(&mut survey, 10, 20);
+    let usual = [(Method::Icmp, 10_000), (Method::Stamp, 10_000)].into();
+    let at = SEC(59) + MS(700);
+    assert_eq!(paces(&survey, at, NEAR), usual);
+    assert_eq!(paces(&survey, at, FAR), usual);
+}
+
+#[test]
+fn a_peer_is_asked_both_ways_until_it_is_known_how_it_answers() {
+    let survey = survey(subject());
+    let both = [(Method::Icmp, 1_000), (Method::Stamp, 1_000)].into();
+    assert_eq!(paces(&survey, Duration::ZERO, [169, 254, 10, 1].into()), both);
+    assert!(survey.asks(SEC(1)).keys().all(|target| target.source.is_some()));
+}
+
+#[test]
+fn a_peer_that_answers_stamp_is_asked_by_it_and_at_once_by_icmp_when_an_answer_is_overdue() {
+    let mut survey = survey(subject());
+    let changes = survey.take(vec![report(&inner(), Method::Stamp, SEC(1), Some(MS(10)))]);
+    assert!(matches!(changes[..], [(_, Change { from: Live::Unknown, to: Live::Up })]));
+    let peer = [169, 254, 10, 1].into();
+    assert_eq!(paces(&survey, SEC(1), peer), [(Method::Icmp, 1_000), (Method::Stamp, 300)].into());
+    let overdue = SEC(1) + MS(500);
+    assert_eq!(paces(&survey, overdue, peer), [(Method::Icmp, 150), (Method::Stamp, 300)].into());
+    assert_eq!(paces(&survey, overdue, FAR)[&Method::Icmp], 200, "there may soon be a move to it");
+    assert!(survey.next().unwrap() <= overdue);
+    // Its daemon is being restarted, its kernel answers.
+    let changes = survey.take(vec![report(&inner(), Method::Icmp, overdue, Some(MS(10)))]);
+    assert_eq!(changes, []);
+    assert_eq!(survey.tick(SEC(1) + MS(1_100)), [], "it answered");
+}
+
+#[test]
+fn a_peer_that_never_answers_is_found_out_and_asked_seldom() {
+    let mut survey = survey(subject());
+    let changes = survey.tick(SEC(30));
+    assert!(matches!(changes[..], [(_, Change { from: Live::Unknown, to: Live::Silent })]));
+    let seldom = [(Method::Icmp, 10_000), (Method::Stamp, 10_000)].into();
+    assert_eq!(paces(&survey, SEC(30), [169, 254, 10, 1].into()), seldom);
+    assert_eq!(survey.decide(SEC(30)), []);
+}
+
+#[test]
+fn a_tunnel_that_dies_moves_to_who_is_known_to_be_alive_since() {
+    let mut survey = survey(subject());
+    a_quiet_minute(&mut survey, 10, 20);
+    assert_eq!(survey.decide(SEC(60)), []);
+    let dead = SEC(60) + MS(700);
+    let alive = report(&outer(FAR), Method::Icmp, dead, Some(MS(20)));
+    survey.take(vec![alive]);
+    let changes = survey.tick(dead);
+    assert!(matches!(changes[..], [(_, Change { from: Live::Up, to: Live::Down(_) })]), "{changes:?}");
+    let moves = survey.decide(dead);
+    assert_eq!(moves.len(), 1);
+    assert_eq!(moves[0].1.to(), Some(FAR));
+    survey.moved(dead, &ams(), FAR);
+    assert_eq!(survey.decide(dead + MS(1)), []);
+    assert_eq!(survey.briefs(dead)[&ams()].liveness, Live::Unknown, "a fresh verdict");
+}
+
+#[test]
+fn a_better_one_is_moved_to_after_its_time_and_a_held_tunnel_stays() {
+    let better = |held: bool| {
+        let mut survey = survey(Subject { held, ..subject() });
+        let mut moved = None;
+        for second in 0..240 {
+            let at = SEC(second);
+            let inside = |ms| report(&inner(), Method::Stamp, at + MS(ms), Some(MS(40)));
+            survey.take(vec![
+                report(&outer(NEAR), Method::Stamp, at, Some(MS(40))),
+                report(&outer(FAR), Method::Stamp, at, Some(MS(10))),
+                inside(0),
+                inside(500),
+            ]);
+            survey.tick(at + MS(600));
+            if let Some((_, decision)) = survey.decide(at + MS(700)).first() {
+                moved = moved.or(decision.to().map(|to| (second, to)));
+            }
+        }
+        (moved, survey)
+    };
+    let (moved, _) = better(false);
+    let (second, to) = moved.unwrap();
+    assert!(to == FAR && (30..120).contains(&second), "{second}");
+    let (moved, survey) = better(true);
+    assert_eq!(moved, None);
+    let brief = &survey.briefs(SEC(240))[&ams()];
+    assert!(brief.held && brief.decision.as_ref().unwrap().to_string().contains("held"));
+}
+
+#[test]
+fn rows_are_ranked_and_say_which_is_in_use() {
+    let mut survey = survey(subject());
+    a_quiet_minute(&mut survey, 30, 20);
+    let rows = survey.rows(SEC(60), 3);
+    let order: Vec<_> = rows.iter().map(|(_, row)| (row.entry.address, row.in_use)).collect();
+    assert_eq!(order, [(FAR, false), (NEAR, true)]);
+    let (method, summary, series) = &rows[0].1.methods[0];
+    assert_eq!((*method, summary.answered, series.len()), (Method::Icmp, 60, 3));
+    assert!(rows[0].1.entry.latency().unwrap() < rows[1].1.entry.latency().unwrap());
+}
+
+#[test]
+fn what_stays_keeps_what_is_known_and_what_goes_is_forgotten() {
+    let mut survey = survey(subject());
+    a_quiet_minute(&mut survey, 10, 20);
+    survey.set(SEC(60), &Probing::default(), [(ams(), subject())].into());
+    assert_eq!(survey.rows(SEC(60), 1).len(), 2);
+    let fewer = Subject { candidates: vec![NEAR], ..subject() };
+    survey.set(SEC(60), &Probing::default(), [(ams(), fewer)].into());
+    let rows = survey.rows(SEC(60), 1);
+    assert!(rows.len() == 1 && !rows[0].1.methods.is_empty());
+    survey.set(SEC(60), &Probing::default(), BTreeMap::new());
+    assert!(survey.asks(SEC(60)).is_empty() && survey.next().is_none());
+    // Late news of who is not asked any more.
+    assert_eq!(survey.take(vec![report(&outer(FAR), Method::Icmp, SEC(61), None)]), []);
+}
