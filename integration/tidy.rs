@@ -19,7 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("api", &["model", "sys"]),
     ("reconcile", &["model", "config", "alloc", "plan", "netlink", "inventory", "api"]),
     ("daemon", &["model", "config", "alloc", "plan", "netlink", "inventory", "api", "reconcile"]),
-    ("cli", &["model", "config", "alloc", "plan", "netlink", "inventory", "api", "reconcile"]),
+    ("cli", &["model", "config", "alloc", "plan", "netlink", "inventory", "api", "reconcile", "probe"]),
 ];
 
 /// Rooms that compute values and nothing else: time is an argument, and nothing is read or written.

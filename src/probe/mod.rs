@@ -12,6 +12,8 @@
 //! | [`book`] | all targets: who is asked next, whose a reply is (pure) |
 //! | [`control`] | what the kernel says beside a datagram, as bytes (pure) |
 //! | [`socket`], [`engine`] | the sockets, and the one thread that asks all targets |
+//! | [`reflect`], [`recent`] | what a STAMP reflector answers, and its bounded table (pure) |
+//! | [`reflector`] | its socket and its thread |
 //! | [`error`] | what can go wrong |
 
 pub mod book;
@@ -19,11 +21,14 @@ pub mod budget;
 mod checksum;
 mod control;
 pub mod cookie;
-mod engine;
+pub mod engine;
 mod error;
 pub mod icmp;
 pub mod moment;
 pub mod ntp;
+mod recent;
+pub mod reflect;
+pub mod reflector;
 pub mod refusal;
 pub mod session;
 mod socket;
@@ -31,5 +36,7 @@ pub mod stamp;
 pub mod wheel;
 
 pub use book::{Ask, Census, Pace, Report};
-pub use engine::{Engine, Options};
+pub use engine::Engine;
 pub use error::Error;
+pub use reflect::{Reflected, Settings};
+pub use reflector::Reflector;
