@@ -9,12 +9,12 @@
 //! | `flush` | asks it | takes the lock and does it itself |
 //! | `reload`, `events`, `latency`, `tunnel move`, `tunnel hold` and `unhold` | asks it | an error |
 //! | `flush --offline`, `flush --state-dir` | an error | takes the lock and does it itself |
-//! | `plan --offline`, `check`, `completions` | do not ask it | the same |
+//! | `plan --offline`, `check`, `probe`, `completions` | do not ask it | the same |
 //!
 //! | exit status | meaning |
 //! |---|---|
 //! | 0 | done; everything is as declared |
-//! | 1 | it failed; the error says why. Also: a daemon is needed, or was named, and does not answer |
+//! | 1 | it failed; the error says why. Also: a daemon is needed, or was named, and does not answer. `probe`: somebody did not answer |
 //! | 2 | the command line is wrong |
 //! | 3 | the declaration is wrong; the error shows where |
 //! | 4 | done, but some tunnels are not as declared |
@@ -33,6 +33,7 @@ mod lease;
 mod output;
 mod plan;
 mod pool;
+mod probe;
 mod reload;
 mod source;
 mod status;
@@ -101,6 +102,8 @@ enum Verb {
     /// Addresses leased from pools.
     #[command(subcommand)]
     Lease(lease::Verb),
+    /// Measure how far away addresses are, once, as root. Ends with 1 when one does not answer.
+    Probe(probe::Args),
     /// Print a completion script for a shell.
     Completions(completions::Args),
 }
@@ -109,6 +112,8 @@ enum Verb {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
     Whole,
+    /// Somebody who was asked did not answer.
+    Silent,
     BadDeclaration,
     Partly,
     ToDo,
@@ -118,6 +123,7 @@ impl From<Ended> for ExitCode {
     fn from(ended: Ended) -> Self {
         Self::from(match ended {
             Ended::Whole => 0,
+            Ended::Silent => 1,
             Ended::BadDeclaration => 3,
             Ended::Partly => 4,
             Ended::ToDo => 5,
@@ -157,6 +163,7 @@ impl Cli {
             Verb::Tunnel(verb) => tunnel::run(&context, &verb),
             Verb::Pool(verb) => pool::run(&context, &verb),
             Verb::Lease(verb) => lease::run(&context, &verb),
+            Verb::Probe(args) => probe::run(&context, &args),
             Verb::Completions(args) => completions::run(&args),
         }
     }

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ipnetwork::Ipv4Network;
+
 use super::clock::Clock;
 use super::inbox::Outbox;
+use super::publisher::sentence;
 use crate::config::Config;
-use crate::model::{Target, Tunnel};
+use crate::model::{Reflecting, Target, Tunnel};
 use crate::probe::survey::{Inside, Subject, Survey};
-use crate::probe::{self, Ask, Census, Engine, Options};
+use crate::probe::{self, Ask, Census, Engine, Reflector, Settings, engine, reflector};
 use crate::reconcile::Look;
 
 /// Without an engine nothing is measured, and tunnels are moved by hand only; everything else goes on.
@@ -20,6 +23,7 @@ pub struct Prober {
     trouble: Option<String>,
     clock: Clock,
     outbox: Outbox,
+    reflector: Option<Answering>,
     /// Of the engine that runs.
     budget: u32,
     asked: BTreeMap<Target, Ask>,
@@ -32,6 +36,7 @@ impl Prober {
             survey: Survey::new(config.probe.clone()),
             engine: None,
             trouble: None,
+            reflector: None,
             clock,
             outbox,
             budget: config.probe.packets,
@@ -42,13 +47,13 @@ impl Prober {
     }
 
     fn start_engine(&mut self) {
-        let options = Options { begun: self.clock.begun(), budget: self.budget };
+        let options = engine::Options { begun: self.clock.begun(), budget: self.budget };
         let outbox = self.outbox.clone();
         self.asked.clear();
         match Engine::start(options, move |reports| outbox.report(reports)) {
             Ok(engine) => (self.engine, self.trouble) = (Some(engine), None),
             Err(error) => {
-                let text = format!("nothing is probed: {}", super::publisher::sentence(error));
+                let text = format!("nothing is probed: {}", sentence(error));
                 tracing::warn!("{text}");
                 self.trouble = Some(text);
             }
@@ -57,7 +62,8 @@ impl Prober {
 
     /// What an operator should know.
     pub fn notes(&self) -> impl Iterator<Item = &String> {
-        self.trouble.iter()
+        let reflector = self.reflector.iter().filter_map(|reflector| reflector.socket.as_ref().err());
+        self.trouble.iter().chain(reflector)
     }
 
     /// The tunnels are as this look says.
@@ -70,11 +76,32 @@ impl Prober {
             self.engine = None;
             self.start_engine();
         }
+        let reflecting =
+            config.reflector.as_ref().map(|declared| (declared.port, settings(declared, config, look)));
+        self.reflect(reflecting);
+    }
+
+    /// Answers others' probes so from now on; `None`: not at all.
+    fn reflect(&mut self, wanted: Option<(u16, Settings)>) {
+        let Some((port, settings)) = wanted else {
+            self.reflector = None;
+            return;
+        };
+        match self.reflector.take().filter(|running| running.port == port) {
+            Some(running) if running.settings == settings && running.socket.is_ok() => {
+                self.reflector = Some(running);
+            }
+            Some(Answering { socket: Ok(reflector), .. }) if reflector.set(settings.clone()).is_ok() => {
+                self.reflector = Some(Answering { port, settings, socket: Ok(reflector) });
+            }
+            _ => self.reflector = Some(Answering::start(port, settings)),
+        }
     }
 
     /// Nothing is kept, so nothing is probed.
     pub fn rest(&mut self, config: &Config) {
         self.survey.set(self.clock.up(), &config.probe, BTreeMap::new());
+        self.reflect(None);
     }
 
     /// Has those asked who are to be asked now.
@@ -108,9 +135,45 @@ impl Prober {
     }
 
     fn ended(&mut self, error: probe::Error) {
-        tracing::error!("the probes have ended: {}", super::publisher::sentence(error));
+        tracing::error!("the probes have ended: {}", sentence(error));
         self.engine = None;
         self.start_engine();
+    }
+}
+
+/// The reflector that answers others' probes.
+#[derive(Debug)]
+struct Answering {
+    port: u16,
+    settings: Settings,
+    /// Or why it does not answer.
+    socket: Result<Reflector, String>,
+}
+
+impl Answering {
+    fn start(port: u16, settings: Settings) -> Self {
+        let socket = Reflector::start(reflector::Options { port, settings: settings.clone() });
+        let socket = socket.map_err(|error| {
+            let text = format!("nobody's probes are answered: {}", sentence(error));
+            tracing::warn!("{text}");
+            text
+        });
+        Self { port, settings, socket }
+    }
+}
+
+/// Answers at the local addresses of tunnels and inside them; to those who are declared, and to the peers.
+fn settings(declared: &Reflecting, config: &Config, look: &Look) -> Settings {
+    let enabled = || config.tunnels.values().filter(|tunnel| tunnel.enable);
+    let locals = look.locals.values().filter_map(|local| local.as_ref().ok()).copied();
+    let peers = enabled().map(|tunnel| Ipv4Network::from(tunnel.peer()));
+    let link = |tunnel: &Tunnel| look.observed.link(tunnel.name.link().as_str()).map(|link| link.index);
+    Settings {
+        addresses: Some(locals.chain(enabled().map(|tunnel| tunnel.overlay.ip())).collect()),
+        allow: declared.allow.iter().copied().chain(peers).collect(),
+        rate: declared.packets,
+        tunnels: enabled().filter_map(link).collect(),
+        ..Settings::default()
     }
 }
 

@@ -21,12 +21,18 @@ pub struct Ask {
     pub methods: BTreeMap<Method, Pace>,
     /// Where the target's reflector listens (UDP).
     pub port: u16,
+    /// So many probes by each method, and then no more; `None`: for ever.
+    pub count: Option<u32>,
 }
 
 impl Ask {
-    /// All of these methods at one pace, at the usual port.
+    /// All of these methods at one pace, at the usual port, for ever.
     pub fn of(methods: &[Method], pace: Pace) -> Self {
-        Self { methods: methods.iter().map(|method| (*method, pace)).collect(), port: stamp::PORT }
+        Self {
+            methods: methods.iter().map(|method| (*method, pace)).collect(),
+            port: stamp::PORT,
+            count: None,
+        }
     }
 }
 
@@ -97,6 +103,8 @@ struct Entry {
     round: Duration,
     /// Whether it waits for the budget already.
     ready: bool,
+    /// Probes that are still to be sent; `None`: without end.
+    left: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -140,26 +148,26 @@ impl Book {
         };
         let gone: Vec<_> = self.numbers.keys().filter(|key| !asked(key)).cloned().collect();
         gone.into_iter().for_each(|key| self.remove(&key));
-        let all = || {
-            targets.iter().flat_map(|(target, ask)| {
-                ask.methods.iter().map(move |(method, pace)| ((target.clone(), *method), *pace, ask.port))
-            })
-        };
-        let new = all().filter(|(key, ..)| !self.numbers.contains_key(key)).count();
-        let spread = SPREAD.saturating_mul(u32::try_from(new).unwrap_or(u32::MAX));
-        for (key, pace, port) in all() {
-            match self.numbers.get(&key).copied() {
-                Some(number) => self.change(now, number, pace, port),
-                None => self.add(now, key, pace, port, spread),
+        let wanted = targets.values().map(|ask| ask.methods.len()).sum::<usize>();
+        let new = u32::try_from(wanted.saturating_sub(self.numbers.len())).unwrap_or(u32::MAX);
+        let spread = SPREAD.saturating_mul(new);
+        for (target, ask) in targets {
+            for (method, pace) in &ask.methods {
+                let key = (target.clone(), *method);
+                match self.numbers.get(&key).copied() {
+                    Some(number) => self.change(now, number, *pace, ask.port),
+                    None => self.add(now, key, *pace, ask, spread),
+                }
             }
         }
     }
 
-    fn add(&mut self, now: Duration, key: (Target, Method), pace: Pace, port: u16, spread: Duration) {
+    fn add(&mut self, now: Duration, key: (Target, Method), pace: Pace, ask: &Ask, spread: Duration) {
         let start = u32::try_from(self.random() >> 32).unwrap_or_default();
         let round = now + self.part_of(spread.min(pace.interval));
         let session = Session::new(key.0.clone(), key.1, pace.timeout, start);
-        let entry = Entry { session, interval: pace.interval, port, round, ready: false };
+        let Ask { port, count, .. } = *ask;
+        let entry = Entry { session, interval: pace.interval, port, round, ready: false, left: count };
         let number = self.free.pop().unwrap_or_else(|| {
             self.entries.push(None);
             u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
@@ -215,8 +223,8 @@ impl Book {
         let Some(interval) = self.entry(number).map(|entry| entry.interval) else { return };
         let wait = interval * 9 / 10 + self.part_of(interval / 5);
         let Some(entry) = self.entry(number) else { return };
-        // Of a round that was brought forward, or of who had the number before.
-        if entry.round > now {
+        // Of a round that was brought forward, or of who had the number before; or it has had all its probes.
+        if entry.round > now || entry.left == Some(0) {
             return;
         }
         let next = (entry.round + wait).max(now);
@@ -244,6 +252,7 @@ impl Book {
         self.ready.pop_front();
         let entry = self.entries.get_mut(number as usize)?.as_mut()?;
         entry.ready = false;
+        entry.left = entry.left.map(|left| left.saturating_sub(1));
         let question = entry.session.send(&self.key, number, now);
         let Target { address, source, link } = entry.session.target;
         let to = SocketAddrV4::new(address, entry.port);

@@ -13,7 +13,9 @@
 //! | [`wheel`], [`budget`] | what is due when; so many packets a second (pure) |
 //! | [`book`] | all targets: who is asked next, whose a reply is (pure) |
 //! | `control` | what the kernel says beside a datagram, as bytes (pure) |
-//! | `socket`, `engine` | the sockets, and the one thread that asks all targets |
+//! | `socket`, [`engine`] | the sockets, and the one thread that asks all targets |
+//! | [`reflect`], `recent` | what a STAMP reflector answers, and its bounded table (pure) |
+//! | [`reflector`] | its socket and its thread |
 //! | `error` | what can go wrong |
 //!
 //! Judging, all of it pure:
@@ -36,7 +38,7 @@ pub mod choice;
 mod control;
 pub mod cookie;
 pub mod decay;
-mod engine;
+pub mod engine;
 mod error;
 pub mod figures;
 pub mod icmp;
@@ -44,6 +46,9 @@ pub mod liveness;
 pub mod moment;
 pub mod ntp;
 pub mod rank;
+mod recent;
+pub mod reflect;
+pub mod reflector;
 pub mod refusal;
 pub mod score;
 pub mod session;
@@ -54,5 +59,7 @@ pub mod wheel;
 pub mod window;
 
 pub use book::{Ask, Census, Pace, Report};
-pub use engine::{Engine, Options};
+pub use engine::Engine;
 pub use error::Error;
+pub use reflect::{Reflected, Settings};
+pub use reflector::Reflector;

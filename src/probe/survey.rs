@@ -109,10 +109,14 @@ impl Survey {
             for target in course.subject.outer() {
                 let interval = self.outer_interval(now, course, &target);
                 let methods = self.probing.methods.iter().map(|method| (*method, pace(interval)));
-                merge(&mut asks, target, Ask { methods: methods.collect(), port: self.probing.port });
+                merge(
+                    &mut asks,
+                    target,
+                    Ask { methods: methods.collect(), port: self.probing.port, count: None },
+                );
             }
             if let Some(target) = course.subject.inner() {
-                let ask = Ask { methods: course.inner_paces(now), port: self.probing.port };
+                let ask = Ask { methods: course.inner_paces(now), port: self.probing.port, count: None };
                 merge(&mut asks, target, ask);
             }
         }

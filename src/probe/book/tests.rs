@@ -104,6 +104,16 @@ fn one_target_is_asked_at_once() {
 }
 
 #[test]
+fn who_is_to_be_asked_so_often_is_asked_no_more() {
+    let mut book = book(1_000);
+    let ask = Ask { count: Some(3), ..Ask::of(&[Method::Icmp, Method::Stamp], pace(100)) };
+    book.ask(Duration::ZERO, &BTreeMap::from([(target(0), ask)]));
+    assert_eq!(run(&mut book, 0, 5_000, |_, _, _| {}), 6);
+    assert_eq!(book.reports().len(), 6);
+    assert_eq!(book.next(), None, "and then there is nothing to do");
+}
+
+#[test]
 fn silence_is_a_loss_after_its_time() {
     let mut book = book(1_000);
     book.ask(Duration::ZERO, &targets(1, &[Method::Stamp], 10_000));

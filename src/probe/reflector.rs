@@ -1,0 +1,225 @@
+//! A STAMP Session-Reflector on a thread of its own. Shell around [`Reflect`].
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::socket::{SockType, SockaddrIn, bind};
+
+use super::control;
+use super::error::Error;
+use super::reflect::{Asked, Leave, Reflect, Reflected, Settings, depart};
+use super::socket::{open, option};
+use super::stamp;
+use crate::sys::{self, Datagram};
+
+const NAME: &str = "STAMP reflector";
+
+/// Bytes of the longest request: one Ethernet jumbo frame. Longer ones are malformed.
+const ROOM: usize = 9216;
+
+/// A kernel's timestamp of an arrival that is further away from now than this is of a clock that was set.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// How a reflector is.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// UDP, from 1.
+    pub port: u16,
+    pub settings: Settings,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { port: stamp::PORT, settings: Settings::default() }
+    }
+}
+
+/// The thread that answers. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Reflector {
+    orders: Option<Sender<Order>>,
+    bell: Arc<EventFd>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+enum Order {
+    Set(Settings),
+    Count(Sender<Reflected>),
+}
+
+impl Reflector {
+    /// Opens the socket in the network namespace of the calling thread, and answers.
+    pub fn start(options: Options) -> Result<Self, Error> {
+        let socket = listen(options.port)?;
+        let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK);
+        let bell = Arc::new(bell.map_err(|errno| Error::Bell { thread: NAME, source: errno.into() })?);
+        let (orders, heard) = channel();
+        let mut work = Work {
+            socket,
+            reflect: Reflect::new(options.port, options.settings),
+            begun: Instant::now(),
+            incoming: vec![Datagram::new(ROOM); sys::MOST],
+            outgoing: vec![Datagram::new(ROOM); sys::MOST],
+            bell: Arc::clone(&bell),
+            orders: heard,
+        };
+        let builder = std::thread::Builder::new().name("reflector".to_owned());
+        let thread = builder.spawn(move || work.run());
+        let thread = thread.map_err(|source| Error::Thread { thread: NAME, source })?;
+        Ok(Self { orders: Some(orders), bell, thread: Some(thread) })
+    }
+
+    /// Other settings from now on; sessions go on.
+    pub fn set(&self, settings: Settings) -> Result<(), Error> {
+        self.order(Order::Set(settings))
+    }
+
+    /// What came of all requests so far.
+    pub fn counts(&self) -> Result<Reflected, Error> {
+        let (tell, told) = channel();
+        self.order(Order::Count(tell))?;
+        told.recv().map_err(|_| Error::Ended { thread: NAME })
+    }
+
+    fn order(&self, order: Order) -> Result<(), Error> {
+        let sent = self.orders.as_ref().map(|orders| orders.send(order));
+        sent.and_then(Result::ok).ok_or(Error::Ended { thread: NAME })?;
+        self.ring();
+        Ok(())
+    }
+
+    fn ring(&self) {
+        // The one error is a counter of 2^64: it rings already.
+        let _ = self.bell.write(1);
+    }
+}
+
+impl Drop for Reflector {
+    fn drop(&mut self) {
+        self.orders = None;
+        self.ring();
+        if let Some(thread) = self.thread.take() {
+            // What it panicked with, the panic hook has told.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The socket: the kernel's timestamps, TTLs and destinations of what comes.
+fn listen(port: u16) -> Result<OwnedFd, Error> {
+    const STAMPS: u32 = libc::SOF_TIMESTAMPING_SOFTWARE | libc::SOF_TIMESTAMPING_RX_SOFTWARE;
+    let socket = open(NAME, SockType::Datagram, None)?;
+    option(&socket, NAME, "SO_TIMESTAMPING", (libc::SOL_SOCKET, libc::SO_TIMESTAMPING, STAMPS))?;
+    option(&socket, NAME, "IP_PKTINFO", (libc::IPPROTO_IP, libc::IP_PKTINFO, 1))?;
+    option(&socket, NAME, "IP_RECVTTL", (libc::IPPROTO_IP, libc::IP_RECVTTL, 1))?;
+    let bound = bind(socket.as_raw_fd(), &SockaddrIn::new(0, 0, 0, 0, port));
+    bound.map_err(|errno| Error::Listen { port, source: errno.into() })?;
+    Ok(socket)
+}
+
+/// What the thread has.
+struct Work {
+    socket: OwnedFd,
+    reflect: Reflect,
+    begun: Instant,
+    incoming: Vec<Datagram>,
+    outgoing: Vec<Datagram>,
+    bell: Arc<EventFd>,
+    orders: Receiver<Order>,
+}
+
+impl Work {
+    /// Until nobody can give orders any more.
+    fn run(&mut self) {
+        while self.obey() {
+            // Bounded, so that a flood does not keep orders from being heard.
+            for _ in 0..16 {
+                if self.reflect_some() < sys::MOST {
+                    self.sleep();
+                    break;
+                }
+            }
+        }
+    }
+
+    /// False: it is to end.
+    fn obey(&mut self) -> bool {
+        // Emptied before the orders are looked at: what comes after rings again.
+        let _ = self.bell.read();
+        loop {
+            match self.orders.try_recv() {
+                Ok(Order::Set(settings)) => self.reflect.set(settings),
+                // Who does not wait for it any more needs no answer.
+                Ok(Order::Count(tell)) => drop(tell.send(self.reflect.counts())),
+                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Disconnected) => return false,
+            }
+        }
+    }
+
+    /// How many requests came.
+    fn reflect_some(&mut self) -> usize {
+        // An error is of an earlier answer, or there is nothing.
+        let count = sys::receive_many(self.socket.as_fd(), &mut self.incoming, false).unwrap_or(0);
+        let (up, now) = (self.begun.elapsed(), wall());
+        let (mut answers, mut reply) = (0, Vec::new());
+        for datagram in self.incoming.iter().take(count) {
+            let Some(asked) = asked(datagram, now) else { continue };
+            let Ok(Leave { source, link }) = self.reflect.answer(up, &asked, &mut reply) else { continue };
+            if let Some(outgoing) = self.outgoing.get_mut(answers) {
+                depart(&mut reply, wall());
+                outgoing.fill(asked.from, &reply, &control::route(Some(source), link));
+                answers += 1;
+            }
+        }
+        self.send(answers);
+        count
+    }
+
+    fn send(&mut self, answers: usize) {
+        let mut at = 0;
+        while let Some(rest) = self.outgoing.get_mut(at..answers).filter(|rest| !rest.is_empty()) {
+            match sys::send_many(self.socket.as_fd(), rest) {
+                Ok(sent) => at += sent,
+                Err(_) => {
+                    self.reflect.unsent();
+                    at += 1;
+                }
+            }
+        }
+    }
+
+    fn sleep(&self) {
+        let mut awaited =
+            [self.socket.as_fd(), self.bell.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        // Interrupted, or no memory: looked at again.
+        let _ = poll(&mut awaited, PollTimeout::NONE);
+    }
+}
+
+/// A datagram as a request. What is longer than any packet is nothing but malformed.
+fn asked(datagram: &Datagram, now: Duration) -> Option<Asked<'_>> {
+    let control = control::read(datagram.control());
+    let arrival = control.arrival?;
+    let fresh = |stamp: &Duration| stamp.abs_diff(now) <= FRESH;
+    let bytes = if datagram.truncated() { &[] } else { datagram.bytes() };
+    Some(Asked {
+        from: datagram.peer(),
+        to: arrival.to,
+        local: arrival.local,
+        link: arrival.link,
+        ttl: control.ttl.unwrap_or(0),
+        came: control.stamp.filter(fresh).unwrap_or(now),
+        bytes,
+    })
+}
+
+fn wall() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
