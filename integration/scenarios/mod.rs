@@ -11,6 +11,7 @@ mod lab;
 mod leftovers;
 mod mirror;
 mod mirror_deeds;
+mod moves;
 mod netlink_answers;
 mod netlink_clashes;
 mod netlink_kit;
@@ -47,6 +48,7 @@ pub fn all() -> Vec<Scenario> {
         daemon_trouble::SCENARIOS,
         daemon_api::SCENARIOS,
         daemon_whole::SCENARIOS,
+        moves::SCENARIOS,
         scale::SCENARIOS,
     ]
     .concat()

@@ -122,11 +122,20 @@ impl Receiver {
     }
 
     /// Waits for stragglers of `sent` numbers, until all have come or nothing does any more.
-    pub fn report(mut self, sent: u64) -> Result<Report> {
+    pub fn report(self, sent: u64) -> Result<Report> {
+        Ok(Report::of(sent, &self.counts(sent)?))
+    }
+
+    /// The same: the numbers that came, in their order.
+    pub fn numbers(self, sent: u64) -> Result<Vec<u64>> {
+        let counts = self.counts(sent)?.into_iter().zip(0..);
+        Ok(counts.filter(|(count, _)| *count > 0).map(|(_, number)| number).collect())
+    }
+
+    fn counts(mut self, sent: u64) -> Result<Vec<u32>> {
         let thread = self.thread.take().context("reported twice")?;
         self.expected.store(sent, Ordering::Relaxed);
-        let counts = thread.join().map_err(|_| anyhow!("the receiver's thread panicked"))?;
-        Ok(Report::of(sent, &counts))
+        thread.join().map_err(|_| anyhow!("the receiver's thread panicked"))
     }
 }
 
