@@ -12,7 +12,7 @@ use super::cookie::Key;
 use super::moment::Moment;
 use super::session::{Question, Session};
 use super::stamp;
-use super::wheel::Wheel;
+use super::wheel::{TICK, Wheel};
 use crate::model::{Method, Oddities, Sample, Target};
 
 /// How a target is asked.
@@ -112,6 +112,10 @@ enum Due {
     Round(u32),
     Expiry(u32),
 }
+
+/// Rounds begin together at multiples of this part of their interval: waking up costs as much as asking several
+/// targets, and beside the tenth that each wait is varied by this is little.
+const GRAIN: u32 = 50;
 
 /// New targets are asked for the first time at least this far apart, on average, within one interval.
 const SPREAD: Duration = Duration::from_millis(1);
@@ -227,7 +231,7 @@ impl Book {
         if entry.round > now || entry.left == Some(0) {
             return;
         }
-        let next = (entry.round + wait).max(now);
+        let next = aligned((entry.round + wait).max(now), interval);
         entry.round = next;
         // Who still waits for the budget is asked once for both rounds.
         let waits = std::mem::replace(&mut entry.ready, true);
@@ -313,6 +317,14 @@ impl Book {
         let nanos = (u128::from(self.random()) * whole.as_nanos()) >> 64;
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
+}
+
+/// The first beginning of rounds from a time on.
+fn aligned(time: Duration, interval: Duration) -> Duration {
+    let grain = (interval / GRAIN).max(TICK).as_nanos();
+    let nanos = time.as_nanos().next_multiple_of(grain);
+    // A tick is over when its last moment is; the end of one is the beginning of the next.
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)).saturating_sub(Duration::from_nanos(1))
 }
 
 fn sum(a: Oddities, b: Oddities) -> Oddities {
