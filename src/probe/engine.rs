@@ -4,36 +4,32 @@
 //! little late costs no accuracy.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use super::book::{Ask, Book, Census, Outgoing, Report};
+use super::book::{Ask, Book, Census, Report};
 use super::budget::Budget;
+use super::clock::Clock;
 use super::cookie::Key;
 use super::error::Error;
-use super::icmp::{self, Echo};
-use super::moment::Moment;
+use super::icmp;
+use super::line::Line;
 use super::session::Question;
-use super::socket::{Received, Socket, unsendable};
+use super::socket::{Received, Socket};
 use super::stamp::Request;
 use crate::model::Target;
-use crate::sys;
 
 const NAME: &str = "probe engine";
 
 /// Probes that may leave at once: one call of `sendmmsg`.
 const BURST: u32 = 64;
-
-/// Readings of both clocks further apart than this are taken again: the processor was taken away in between.
-const READING: Duration = Duration::from_micros(20);
 
 /// How an engine is.
 #[derive(Clone, Copy, Debug)]
@@ -133,16 +129,6 @@ struct Work {
     stamps: Line,
     bell: Arc<EventFd>,
     orders: Receiver<Order>,
-}
-
-/// A socket, and the probes that are about to leave by it.
-struct Line {
-    socket: Socket,
-    probes: Vec<Outgoing>,
-    /// Whether there may be something to receive.
-    ready: bool,
-    /// Departures that the kernel has not told of yet.
-    untold: usize,
 }
 
 impl Work {
@@ -248,85 +234,4 @@ fn departed_stamp(book: &mut Book, error: &Received<'_>) -> bool {
         book.stamp_left(*to, request, *at);
     }
     departure.is_some()
-}
-
-impl Line {
-    fn new(socket: Socket) -> Self {
-        Self { socket, probes: Vec::new(), ready: false, untold: 0 }
-    }
-
-    fn push(&mut self, ident: u16, probe: Outgoing) {
-        let Outgoing { number, question, to, source, link } = &probe;
-        match question {
-            Question::Echo { sequence, cookie } => {
-                let echo = Echo { ident, session: *number, sequence: *sequence, cookie: *cookie };
-                self.socket.push(*to, *source, *link, &icmp::request(&echo));
-            }
-            Question::Stamp(request) => self.socket.push(*to, *source, *link, &request.encode()),
-        }
-        self.probes.push(probe);
-    }
-
-    fn flush(&mut self, book: &mut Book) {
-        let Self { socket, probes, ready, untold } = self;
-        if probes.is_empty() {
-            return;
-        }
-        *untold += probes.len();
-        socket.flush(|place, error: io::Error| {
-            *untold = untold.saturating_sub(1);
-            if let Some(Outgoing { number, question, source, link, .. }) = probes.get(place) {
-                book.refused(*number, question.sequence(), unsendable(&error, *source, *link));
-            }
-        });
-        probes.clear();
-        // Departures are told at once, and near targets have answered already.
-        *ready = true;
-    }
-
-    fn receive(
-        &mut self,
-        clock: &Clock,
-        book: &mut Book,
-        mut error: impl FnMut(&mut Book, &Received<'_>) -> bool,
-        mut reply: impl FnMut(&mut Book, Moment, &Received<'_>),
-    ) {
-        while std::mem::take(&mut self.ready) {
-            let count = self.socket.receive();
-            let now = clock.moment();
-            // Behind the replies, so that of every reply the departure is known.
-            let mut told = 0;
-            if count == 0 || self.untold > 0 {
-                self.socket.errors(|one| told += usize::from(error(book, &one)));
-            }
-            self.untold = self.untold.saturating_sub(told);
-            self.socket.received(count).for_each(|one| reply(book, now, &one));
-            self.ready = count == sys::MOST;
-        }
-    }
-}
-
-/// Both clocks.
-struct Clock {
-    begun: Instant,
-}
-
-impl Clock {
-    fn up(&self) -> Duration {
-        self.begun.elapsed()
-    }
-
-    /// Both at one instant, as nearly as they can be read.
-    fn moment(&self) -> Moment {
-        let mut up = self.up();
-        for _ in 0..3 {
-            let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            let after = self.up();
-            if after.saturating_sub(up) <= READING {
-                return Moment { up, wall };
-            }
-            up = after;
-        }
-        Moment { up, wall: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() }
-    }
 }

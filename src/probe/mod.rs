@@ -2,7 +2,7 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | [`icmp`], [`checksum`] | ICMP echo as bytes (pure) |
+//! | [`icmp`], `checksum` | ICMP echo as bytes (pure) |
 //! | [`stamp`], [`ntp`] | STAMP as bytes, and its timestamps (pure) |
 //! | [`refusal`] | why a probe cannot arrive, in a phrase (pure) |
 //! | [`cookie`] | what makes a reply believable (pure) |
@@ -10,20 +10,23 @@
 //! | [`session`] | one target asked by one method: what is under way and what is believed (pure) |
 //! | [`wheel`], [`budget`] | what is due when; so many packets a second (pure) |
 //! | [`book`] | all targets: who is asked next, whose a reply is (pure) |
-//! | [`control`] | what the kernel says beside a datagram, as bytes (pure) |
-//! | [`socket`], [`engine`] | the sockets, and the one thread that asks all targets |
-//! | [`reflect`], [`recent`] | what a STAMP reflector answers, and its bounded table (pure) |
+//! | `control` | what the kernel says beside a datagram, as bytes (pure) |
+//! | `clock`, `socket`, `line` | the clocks read; a socket; a socket with what leaves by it |
+//! | [`engine`] | the one thread that asks all targets |
+//! | [`reflect`], `recent` | what a STAMP reflector answers, and its bounded table (pure) |
 //! | [`reflector`] | its socket and its thread |
-//! | [`error`] | what can go wrong |
+//! | `error` | what can go wrong |
 
 pub mod book;
 pub mod budget;
 mod checksum;
+mod clock;
 mod control;
 pub mod cookie;
 pub mod engine;
 mod error;
 pub mod icmp;
+mod line;
 pub mod moment;
 pub mod ntp;
 mod recent;

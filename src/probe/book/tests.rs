@@ -4,6 +4,7 @@ use super::*;
 use crate::model::Outcome;
 use crate::probe::icmp::{Echo, Heard, Quoted};
 use crate::probe::refusal::Cause;
+use crate::probe::session::Question;
 use crate::probe::stamp::{Reply, Request};
 
 const MS: Duration = Duration::from_millis(1);
