@@ -17,6 +17,10 @@ mod netlink_clashes;
 mod netlink_kit;
 mod netlink_links;
 mod pools;
+mod probes;
+mod probes_kit;
+mod probes_scapy;
+mod probes_truth;
 mod repairs;
 mod routing;
 mod scale;
@@ -43,6 +47,9 @@ pub fn all() -> Vec<Scenario> {
         clashes::SCENARIOS,
         pools::SCENARIOS,
         verbs::SCENARIOS,
+        probes::SCENARIOS,
+        probes_truth::SCENARIOS,
+        probes_scapy::SCENARIOS,
         daemon::SCENARIOS,
         daemon_life::SCENARIOS,
         daemon_trouble::SCENARIOS,

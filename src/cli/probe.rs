@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -14,9 +14,6 @@ use super::{Ended, output, stop};
 use crate::model::{Method, Oddities, Outcome, Target};
 use crate::probe::engine::{Engine, Options};
 use crate::probe::{Ask, Pace, Report};
-
-/// So many batches of reports may wait to be counted: more than come within one probe's time.
-const WAITING: usize = 1024;
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -78,8 +75,43 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 /// What happens while it measures.
 enum Seen {
-    Reports(Vec<Report>),
+    /// The last probe has ended.
+    Whole,
     Stop,
+    /// The engine has ended: this is what came of it.
+    Tallies(Tallies),
+}
+
+type Tallies = BTreeMap<(Ipv4Addr, Method), Tally>;
+
+/// Counts on the engine's thread, so that nobody else has to wake up for each probe.
+struct Counter {
+    tallies: Tallies,
+    /// Probes that have not ended yet.
+    left: usize,
+    tell: SyncSender<Seen>,
+}
+
+impl Counter {
+    fn count(&mut self, reports: &[Report]) {
+        for report in reports {
+            if let Some(tally) = self.tallies.get_mut(&(report.target.address, report.method)) {
+                tally.add(&report.sample.outcome);
+                self.left = self.left.saturating_sub(1);
+            }
+        }
+        if self.left == 0 {
+            // Full: it was told before.
+            let _ = self.tell.try_send(Seen::Whole);
+        }
+    }
+}
+
+impl Drop for Counter {
+    fn drop(&mut self) {
+        // Who does not listen any more does not want to know.
+        let _ = self.tell.send(Seen::Tallies(std::mem::take(&mut self.tallies)));
+    }
 }
 
 /// What came of one target by one method.
@@ -117,22 +149,28 @@ struct View {
 
 /// Ends with 1 when somebody did not answer at all.
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<Ended> {
-    let (tell, seen) = sync_channel(WAITING);
+    // Room for each of the three, so that nobody waits for its reader.
+    let (tell, seen) = sync_channel(3);
     stop::tell(Seen::Stop, tell.clone())?;
+    let keys: Vec<_> =
+        args.addresses.iter().flat_map(|address| args.method.each().iter().map(|m| (*address, *m))).collect();
+    let tallies: Tallies = keys.iter().map(|key| (*key, Tally::default())).collect();
+    let left = tallies.len() * args.count as usize;
+    let mut counter = Counter { tallies, left, tell };
     let options = Options { begun: Instant::now(), ..Options::default() };
-    let engine = Engine::start(options, move |reports| {
-        // Who does not listen any more has counted enough.
-        let _ = tell.send(Seen::Reports(reports));
-    })?;
-    let mut tallies = measure(&engine, &seen, args)?;
+    let engine = Engine::start(options, move |reports| counter.count(&reports))?;
+    engine.ask(asks(args))?;
+    seen.recv().context("the engine has ended")?;
     let oddities = engine.census()?.all;
-    // The engine may wait for room in the channel: it is emptied for good before the engine ends.
-    drop(seen);
     drop(engine);
+    let found = seen.iter().find_map(|seen| match seen {
+        Seen::Tallies(tallies) => Some(tallies),
+        Seen::Whole | Seen::Stop => None,
+    });
+    let mut tallies = found.context("the engine has ended")?;
     // In the order in which they were named.
-    let named = args.addresses.iter().flat_map(|address| args.method.each().iter().map(|m| (*address, *m)));
-    let row = |key: (Ipv4Addr, Method)| Some(tallies.remove(&key)?.row(key));
-    let view = View { targets: named.filter_map(row).collect(), oddities };
+    let row = |key| Some(tallies.remove(&key)?.row(key));
+    let view = View { targets: keys.into_iter().filter_map(row).collect(), oddities };
     if context.json {
         output::json(&view)?;
     } else {
@@ -142,27 +180,11 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<Ended> {
     Ok(if all { Ended::Whole } else { Ended::Silent })
 }
 
-/// Asks until everybody was asked often enough, or until it is told to stop.
-fn measure(
-    engine: &Engine,
-    seen: &Receiver<Seen>,
-    args: &Args,
-) -> anyhow::Result<BTreeMap<(Ipv4Addr, Method), Tally>> {
+fn asks(args: &Args) -> BTreeMap<Target, Ask> {
     let pace = Pace { interval: args.interval, timeout: args.timeout };
-    let target = |address| Target { address, source: args.from, link: None };
     let ask = Ask { port: args.port, count: Some(args.count), ..Ask::of(args.method.each(), pace) };
-    let keys = args.addresses.iter().flat_map(|address| args.method.each().iter().map(|m| (*address, *m)));
-    let mut tallies: BTreeMap<_, _> = keys.map(|key| (key, Tally::default())).collect();
-    engine.ask(args.addresses.iter().map(|address| (target(*address), ask.clone())).collect())?;
-    while tallies.values().any(|tally| tally.ended < args.count) {
-        let Seen::Reports(reports) = seen.recv().context("the engine has ended")? else { break };
-        for report in reports {
-            if let Some(tally) = tallies.get_mut(&(report.target.address, report.method)) {
-                tally.add(&report.sample.outcome);
-            }
-        }
-    }
-    Ok(tallies)
+    let target = |address| Target { address, source: args.from, link: None };
+    args.addresses.iter().map(|address| (target(*address), ask.clone())).collect()
 }
 
 impl Tally {

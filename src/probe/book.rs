@@ -2,6 +2,7 @@
 //! packets. Whose a reply is, is in `replies`.
 
 mod replies;
+mod words;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -10,67 +11,10 @@ use std::time::Duration;
 use super::budget::Budget;
 use super::cookie::Key;
 use super::moment::Moment;
-use super::session::{Question, Session};
-use super::stamp;
-use super::wheel::Wheel;
+use super::session::Session;
+use super::wheel::{TICK, Wheel};
 use crate::model::{Method, Oddities, Sample, Target};
-
-/// How a target is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ask {
-    pub methods: BTreeMap<Method, Pace>,
-    /// Where the target's reflector listens (UDP).
-    pub port: u16,
-    /// So many probes by each method, and then no more; `None`: for ever.
-    pub count: Option<u32>,
-}
-
-impl Ask {
-    /// All of these methods at one pace, at the usual port, for ever.
-    pub fn of(methods: &[Method], pace: Pace) -> Self {
-        Self {
-            methods: methods.iter().map(|method| (*method, pace)).collect(),
-            port: stamp::PORT,
-            count: None,
-        }
-    }
-}
-
-/// How often, and how long an answer is waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pace {
-    /// Between probes; each wait is up to a tenth shorter or longer, so that targets do not fall into step.
-    pub interval: Duration,
-    pub timeout: Duration,
-}
-
-/// A probe that has ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Report {
-    pub target: Target,
-    pub method: Method,
-    pub sample: Sample,
-}
-
-/// A probe to be sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outgoing {
-    /// The number of its session.
-    pub number: u32,
-    pub question: Question,
-    pub to: SocketAddrV4,
-    pub source: Option<Ipv4Addr>,
-    pub link: Option<u32>,
-}
-
-/// What was counted and not believed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Census {
-    /// Of everybody, those who were not asked too.
-    pub all: Oddities,
-    /// Of each target that there was anything to count of.
-    pub each: BTreeMap<(Target, Method), Oddities>,
-}
+pub use words::{Ask, Census, Outgoing, Pace, Report};
 
 /// All targets of an engine.
 #[derive(Debug)]
@@ -112,6 +56,10 @@ enum Due {
     Round(u32),
     Expiry(u32),
 }
+
+/// Rounds begin together at multiples of this part of their interval: waking up costs as much as asking several
+/// targets, and beside the tenth that each wait is varied by this is little.
+const GRAIN: u32 = 50;
 
 /// New targets are asked for the first time at least this far apart, on average, within one interval.
 const SPREAD: Duration = Duration::from_millis(1);
@@ -227,7 +175,7 @@ impl Book {
         if entry.round > now || entry.left == Some(0) {
             return;
         }
-        let next = (entry.round + wait).max(now);
+        let next = aligned((entry.round + wait).max(now), interval);
         entry.round = next;
         // Who still waits for the budget is asked once for both rounds.
         let waits = std::mem::replace(&mut entry.ready, true);
@@ -313,6 +261,14 @@ impl Book {
         let nanos = (u128::from(self.random()) * whole.as_nanos()) >> 64;
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
+}
+
+/// The first beginning of rounds from a time on.
+fn aligned(time: Duration, interval: Duration) -> Duration {
+    let grain = (interval / GRAIN).max(TICK).as_nanos();
+    let nanos = time.as_nanos().next_multiple_of(grain);
+    // A tick is over when its last moment is; the end of one is the beginning of the next.
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)).saturating_sub(Duration::from_nanos(1))
 }
 
 fn sum(a: Oddities, b: Oddities) -> Oddities {

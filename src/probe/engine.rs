@@ -4,36 +4,32 @@
 //! little late costs no accuracy.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
-use super::book::{Ask, Book, Census, Outgoing, Report};
+use super::book::{Ask, Book, Census, Report};
 use super::budget::Budget;
+use super::clock::Clock;
 use super::cookie::Key;
 use super::error::Error;
-use super::icmp::{self, Echo};
-use super::moment::Moment;
+use super::icmp;
+use super::line::Line;
 use super::session::Question;
-use super::socket::{Socket, unsendable};
+use super::socket::{Received, Socket};
 use super::stamp::Request;
 use crate::model::Target;
-use crate::sys;
 
 const NAME: &str = "probe engine";
 
 /// Probes that may leave at once: one call of `sendmmsg`.
 const BURST: u32 = 64;
-
-/// Readings of both clocks further apart than this are taken again: the processor was taken away in between.
-const READING: Duration = Duration::from_micros(20);
 
 /// How an engine is.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +63,10 @@ enum Order {
 impl Engine {
     /// Opens the sockets in the network namespace of the calling thread, and begins with no targets. `report` is
     /// called on the engine's thread, which asks nobody until it returns.
-    pub fn start(options: Options, report: impl Fn(Vec<Report>) + Send + 'static) -> Result<Self, Error> {
+    pub fn start(
+        options: Options,
+        mut report: impl FnMut(Vec<Report>) + Send + 'static,
+    ) -> Result<Self, Error> {
         let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK);
         let bell = bell.map_err(|errno| Error::Bell { thread: NAME, source: errno.into() })?;
         let bell = Arc::new(bell);
@@ -81,7 +80,7 @@ impl Engine {
             orders: heard,
         };
         let builder = std::thread::Builder::new().name("probes".to_owned());
-        let thread = builder.spawn(move || work.run(&report));
+        let thread = builder.spawn(move || work.run(&mut report));
         let thread = thread.map_err(|source| Error::Thread { thread: NAME, source })?;
         Ok(Self { orders: Some(orders), bell, thread: Some(thread) })
     }
@@ -132,19 +131,13 @@ struct Work {
     orders: Receiver<Order>,
 }
 
-/// A socket, and the probes that are about to leave by it.
-struct Line {
-    socket: Socket,
-    probes: Vec<Outgoing>,
-}
-
 impl Work {
     /// Until nobody can give orders any more.
-    fn run(&mut self, report: &impl Fn(Vec<Report>)) {
+    fn run(&mut self, report: &mut impl FnMut(Vec<Report>)) {
         while self.obey() {
-            self.receive();
             self.book.turn(self.clock.up());
             self.send();
+            self.receive();
             let reports = self.book.reports();
             if !reports.is_empty() {
                 report(reports);
@@ -155,9 +148,6 @@ impl Work {
 
     /// False: it is to end.
     fn obey(&mut self) -> bool {
-        use std::sync::mpsc::TryRecvError;
-        // Emptied before the orders are looked at: what comes after rings again.
-        let _ = self.bell.read();
         loop {
             match self.orders.try_recv() {
                 Ok(Order::Ask(targets)) => self.book.ask(self.clock.up(), &targets),
@@ -165,47 +155,6 @@ impl Work {
                 Ok(Order::Count(tell)) => drop(tell.send(self.book.census())),
                 Err(TryRecvError::Empty) => return true,
                 Err(TryRecvError::Disconnected) => return false,
-            }
-        }
-    }
-
-    fn receive(&mut self) {
-        let Self { clock, book, echoes, stamps, .. } = self;
-        loop {
-            let count = echoes.socket.receive();
-            let now = clock.moment();
-            // Behind the replies, so that of every reply the departure is known.
-            echoes.socket.errors(|departed| {
-                if let (Some(at), Some(echo)) = (departed.control.stamp, icmp::sent(departed.bytes)) {
-                    book.echo_left(&echo, at);
-                }
-            });
-            for reply in echoes.socket.received(count) {
-                if let Some(heard) = icmp::parse(reply.bytes) {
-                    book.heard(now, &heard, reply.control.stamp);
-                }
-            }
-            if count < sys::MOST {
-                break;
-            }
-        }
-        loop {
-            let count = stamps.socket.receive();
-            let now = clock.moment();
-            stamps.socket.errors(|error| {
-                if let Some(complaint) = error.control.complaint {
-                    book.undelivered(*error.peer.ip(), error.bytes, complaint.cause, complaint.who);
-                } else if let (Some(at), Some((to, request))) =
-                    (error.control.stamp, Request::sent(error.bytes))
-                {
-                    book.stamp_left(to, &request, at);
-                }
-            });
-            for reply in stamps.socket.received(count) {
-                book.received(now, reply.peer, reply.bytes, reply.control.stamp);
-            }
-            if count < sys::MOST {
-                break;
             }
         }
     }
@@ -227,7 +176,19 @@ impl Work {
         stamps.flush(book);
     }
 
-    fn sleep(&self) {
+    fn receive(&mut self) {
+        let Self { clock, book, echoes, stamps, .. } = self;
+        echoes.receive(clock, book, departed_echo, |book, now, reply| {
+            if let Some(heard) = icmp::parse(reply.bytes) {
+                book.heard(now, &heard, reply.control.stamp);
+            }
+        });
+        stamps.receive(clock, book, departed_stamp, |book, now, reply| {
+            book.received(now, reply.peer, reply.bytes, reply.control.stamp);
+        });
+    }
+
+    fn sleep(&mut self) {
         let wait = match self.book.next() {
             // Up to a whole millisecond, so that it is due indeed.
             Some(next) => {
@@ -236,69 +197,41 @@ impl Work {
             }
             None => PollTimeout::NONE,
         };
-        // Errors are always told (poll(2)).
         let mut awaited = [self.echoes.socket.as_fd(), self.stamps.socket.as_fd(), self.bell.as_fd()]
             .map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-        match poll(&mut awaited, wait) {
-            Ok(_) | Err(Errno::EINTR) => {}
+        let slept = poll(&mut awaited, wait);
+        // Errors are always told (poll(2)).
+        let [echoes, stamps, rung] = awaited.map(|one| one.any().unwrap_or(true));
+        (self.echoes.ready, self.stamps.ready) = (echoes, stamps);
+        if rung {
+            // Emptied before the orders are looked at: what comes after rings again.
+            let _ = self.bell.read();
+        }
+        if !matches!(slept, Ok(_) | Err(Errno::EINTR)) {
             // No memory: the kernel may find some while nobody asks.
-            Err(_) => std::thread::sleep(Duration::from_millis(10)),
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 }
 
-impl Line {
-    fn new(socket: Socket) -> Self {
-        Self { socket, probes: Vec::new() }
+/// True: it was a departure.
+fn departed_echo(book: &mut Book, error: &Received<'_>) -> bool {
+    let departure = error.control.stamp.zip(icmp::sent(error.bytes));
+    if let Some((at, echo)) = &departure {
+        book.echo_left(echo, *at);
     }
-
-    fn push(&mut self, ident: u16, probe: Outgoing) {
-        let Outgoing { number, question, to, source, link } = &probe;
-        match question {
-            Question::Echo { sequence, cookie } => {
-                let echo = Echo { ident, session: *number, sequence: *sequence, cookie: *cookie };
-                self.socket.push(*to, *source, *link, &icmp::request(&echo));
-            }
-            Question::Stamp(request) => self.socket.push(*to, *source, *link, &request.encode()),
-        }
-        self.probes.push(probe);
-    }
-
-    fn flush(&mut self, book: &mut Book) {
-        let Self { socket, probes } = self;
-        socket.flush(|place, error: io::Error| {
-            if let Some(Outgoing { number, question, source, link, .. }) = probes.get(place) {
-                book.refused(*number, question.sequence(), unsendable(&error, *source, *link));
-            }
-        });
-        probes.clear();
-    }
+    departure.is_some()
 }
 
-/// Both clocks.
-struct Clock {
-    begun: Instant,
-}
-
-impl Clock {
-    fn up(&self) -> Duration {
-        self.begun.elapsed()
+/// The same; or somebody complains.
+fn departed_stamp(book: &mut Book, error: &Received<'_>) -> bool {
+    if let Some(complaint) = error.control.complaint {
+        book.undelivered(*error.peer.ip(), error.bytes, complaint.cause, complaint.who);
+        return false;
     }
-
-    /// Both at one instant, as nearly as they can be read.
-    fn moment(&self) -> Moment {
-        let mut up = self.up();
-        for _ in 0..3 {
-            let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            let after = self.up();
-            if after.saturating_sub(up) <= READING {
-                return Moment { up, wall };
-            }
-            up = after;
-        }
-        Moment { up, wall: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() }
+    let departure = error.control.stamp.zip(Request::sent(error.bytes));
+    if let Some((at, (to, request))) = &departure {
+        book.stamp_left(*to, request, *at);
     }
+    departure.is_some()
 }
-
-#[cfg(test)]
-mod tests;

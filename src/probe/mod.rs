@@ -13,7 +13,8 @@
 //! | [`wheel`], [`budget`] | what is due when; so many packets a second (pure) |
 //! | [`book`] | all targets: who is asked next, whose a reply is (pure) |
 //! | `control` | what the kernel says beside a datagram, as bytes (pure) |
-//! | `socket`, [`engine`] | the sockets, and the one thread that asks all targets |
+//! | `clock`, `socket`, `line` | the clocks read; a socket; a socket with what leaves by it |
+//! | [`engine`] | the one thread that asks all targets |
 //! | [`reflect`], `recent` | what a STAMP reflector answers, and its bounded table (pure) |
 //! | [`reflector`] | its socket and its thread |
 //! | `error` | what can go wrong |
@@ -35,6 +36,7 @@ pub mod book;
 pub mod budget;
 mod checksum;
 pub mod choice;
+mod clock;
 mod control;
 pub mod cookie;
 pub mod decay;
@@ -42,6 +44,7 @@ pub mod engine;
 mod error;
 pub mod figures;
 pub mod icmp;
+mod line;
 pub mod liveness;
 pub mod moment;
 pub mod ntp;

@@ -4,12 +4,13 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::socket::{SockType, SockaddrIn, bind};
 
+use super::clock::wall;
 use super::control;
 use super::error::Error;
 use super::reflect::{Asked, Leave, Reflect, Reflected, Settings, depart};
@@ -218,8 +219,4 @@ fn asked(datagram: &Datagram, now: Duration) -> Option<Asked<'_>> {
         came: control.stamp.filter(fresh).unwrap_or(now),
         bytes,
     })
-}
-
-fn wall() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

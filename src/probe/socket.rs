@@ -90,7 +90,9 @@ impl Socket {
     /// Puts a datagram beside those to be sent. When full it is left out.
     pub fn push(&mut self, to: SocketAddrV4, source: Option<Ipv4Addr>, link: Option<u32>, bytes: &[u8]) {
         if let Some(datagram) = self.outgoing.get_mut(self.waiting) {
-            datagram.fill(to, bytes, &control::route(source, link));
+            // What the routes say anyway costs a look-up more to say.
+            let route = (source.is_some() || link.is_some()).then(|| control::route(source, link));
+            datagram.fill(to, bytes, route.as_ref().map_or(&[], |route| &route[..]));
             self.waiting += 1;
         }
     }

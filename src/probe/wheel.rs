@@ -4,10 +4,10 @@ use std::time::Duration;
 
 /// One slot of the wheel, and how late something may be: short beside the shortest round (100 ms), and long enough
 /// that thousands of targets are asked in few system calls.
-pub const TICK: Duration = Duration::from_millis(2);
+pub const TICK: Duration = Duration::from_millis(5);
 
-/// Slots of the wheel: 4 s in one turn, so that most rounds and timeouts are passed over once.
-const SLOTS: usize = 2048;
+/// Slots of the wheel: 5 s in one turn, so that most rounds and timeouts are passed over once.
+const SLOTS: usize = 1024;
 
 /// Things of which each is due at some time.
 #[derive(Debug)]
@@ -102,11 +102,11 @@ mod tests {
         for (due, thing) in [(300, 3), (100, 1), (200, 2), (60_000, 4)] {
             wheel.insert(MS * due, thing);
         }
-        assert_eq!(wheel.next(), Some(MS * 102));
+        assert_eq!(wheel.next(), Some(MS * 105));
         assert!(expired(&mut wheel, MS * 99).is_empty());
         assert_eq!(expired(&mut wheel, MS * 250), [1, 2]);
         assert_eq!(expired(&mut wheel, MS * 59_999), [3]);
-        assert_eq!(expired(&mut wheel, MS * 60_002), [4]);
+        assert_eq!(expired(&mut wheel, MS * 60_005), [4]);
         assert_eq!((wheel.next(), wheel.is_empty()), (None, true));
     }
 
@@ -141,7 +141,7 @@ mod tests {
                 // Whoever sleeps as long as he is told to is woken in time for each.
                 prop_assert!(wheel.next().is_some());
                 for due in expired(&mut wheel, MS * after) {
-                    prop_assert!(due <= after && due + 3 > before, "{} in {}..{}", due, before, after);
+                    prop_assert!(due <= after && due + 6 > before, "{} in {}..{}", due, before, after);
                     out += 1;
                 }
                 now = after;

@@ -39,7 +39,6 @@ impl Book {
     }
 
     fn echoed(&mut self, now: Moment, from: Ipv4Addr, echo: Option<&Echo>, came: Option<Duration>) {
-        let asked = self.places.get(&(from, Method::Icmp)).and_then(|numbers| numbers.first().copied());
         let theirs = echo.filter(|echo| {
             self.entries.get(echo.session as usize).is_some_and(|entry| {
                 entry.as_ref().is_some_and(|entry| {
@@ -47,10 +46,12 @@ impl Book {
                 })
             })
         });
-        match (theirs, asked) {
-            (Some(echo), _) => self.returned(now, echo.session, Returned::Echo(echo), came),
-            (None, Some(number)) => self.odd(number, Oddity::Forged),
-            (None, None) => Oddity::Foreign.count(&mut self.others),
+        if let Some(echo) = theirs {
+            return self.returned(now, echo.session, Returned::Echo(echo), came);
+        }
+        match self.places.get(&(from, Method::Icmp)).and_then(|numbers| numbers.first().copied()) {
+            Some(number) => self.odd(number, Oddity::Forged),
+            None => Oddity::Foreign.count(&mut self.others),
         }
     }
 

@@ -4,6 +4,7 @@ use super::*;
 use crate::model::Outcome;
 use crate::probe::icmp::{Echo, Heard, Quoted};
 use crate::probe::refusal::Cause;
+use crate::probe::session::Question;
 use crate::probe::stamp::{Reply, Request};
 
 const MS: Duration = Duration::from_millis(1);
@@ -100,7 +101,7 @@ fn rounds_are_spread_and_the_budget_is_never_exceeded() {
 fn one_target_is_asked_at_once() {
     let mut book = book(1_000);
     book.ask(MS * 77, &targets(1, &[Method::Icmp], 1_000));
-    assert_eq!(run(&mut book, 77, 85, |_, _, _| {}), 1);
+    assert_eq!(run(&mut book, 77, 90, |_, _, _| {}), 1);
 }
 
 #[test]
@@ -131,10 +132,10 @@ fn who_stays_keeps_what_is_under_way_and_who_goes_is_silent() {
     let two = targets(2, &[Method::Icmp], 1_000);
     book.ask(Duration::ZERO, &two);
     let mut probes = Vec::new();
-    run(&mut book, 0, 10, |_, _, probe| probes.push(probe.clone()));
+    run(&mut book, 0, 12, |_, _, probe| probes.push(probe.clone()));
     let mut one = two.clone();
     one.remove(&target(1));
-    book.ask(MS * 10, &one);
+    book.ask(MS * 12, &one);
     for probe in &probes {
         answer(&mut book, at(MS * 20), probe);
     }
