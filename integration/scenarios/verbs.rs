@@ -45,7 +45,7 @@ fn exit_statuses_are_as_documented(world: &World) -> Result<()> {
     expect(4, &["status", "tunnel list", "tunnel show ams"])?;
     expect(0, &["apply", "plan", "plan --exit-code", "status", "tunnel list", "tunnel show ams", "apply"])?;
     expect(1, &["tunnel show none", "pool explain none"])?;
-    expect(1, &["reload", "events", "--socket /nowhere/s status", "--socket /nowhere/s apply"])?;
+    expect(1, &["reload", "events", "latency", "tunnel hold ams", "--socket /nowhere/s status", "--socket /nowhere/s apply"])?;
 
     greyhound.declare(&(declaration() + &unicast("lon", AMS, 2, "vrf = \"none\"\n")))?;
     expect(5, &["plan --exit-code"])?;
@@ -77,7 +77,7 @@ fn every_verb_prints_json_with_the_documented_keys(world: &World) -> Result<()> 
     const STEP: &str = "action object tunnel text error";
     const PLAN: &str = "summary steps held refused adopted orphans notes text";
     const TUNNEL: &str = "name kind state reasons link ifindex local pool remote remotes key overlay peer mtu \
-                          overhead vrf client routes groups counters up_since last_repair";
+                          overhead vrf client routes groups counters up_since last_repair probe";
     const POOLS: &str = "name purpose tier total excluded active resting foreign free quota next parts";
     const LEASE: &str = "prefix pool holder purpose state since";
     let host = world.host("client")?;
