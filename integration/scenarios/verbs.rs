@@ -45,7 +45,17 @@ fn exit_statuses_are_as_documented(world: &World) -> Result<()> {
     expect(4, &["status", "tunnel list", "tunnel show ams"])?;
     expect(0, &["apply", "plan", "plan --exit-code", "status", "tunnel list", "tunnel show ams", "apply"])?;
     expect(1, &["tunnel show none", "pool explain none"])?;
-    expect(1, &["reload", "events", "latency", "tunnel hold ams", "--socket /nowhere/s status", "--socket /nowhere/s apply"])?;
+    expect(
+        1,
+        &[
+            "reload",
+            "events",
+            "latency",
+            "tunnel hold ams",
+            "--socket /nowhere/s status",
+            "--socket /nowhere/s apply",
+        ],
+    )?;
 
     greyhound.declare(&(declaration() + &unicast("lon", AMS, 2, "vrf = \"none\"\n")))?;
     expect(5, &["plan --exit-code"])?;

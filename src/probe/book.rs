@@ -59,7 +59,7 @@ enum Due {
 
 /// Rounds begin together at multiples of this part of their interval: waking up costs as much as asking several
 /// targets, and beside the tenth that each wait is varied by this is little.
-const GRAIN: u32 = 50;
+const GRAIN: u32 = 25;
 
 /// New targets are asked for the first time at least this far apart, on average, within one interval.
 const SPREAD: Duration = Duration::from_millis(1);

@@ -28,8 +28,8 @@ use crate::model::Target;
 
 const NAME: &str = "probe engine";
 
-/// Probes that may leave at once: one call of `sendmmsg`.
-const BURST: u32 = 64;
+/// Probes that may leave at once: so many milliseconds of the budget, and never less than one call of `sendmmsg`.
+const BURST: (u32, u32) = (20, 64);
 
 /// How an engine is.
 #[derive(Clone, Copy, Debug)]
@@ -71,9 +71,10 @@ impl Engine {
         let bell = bell.map_err(|errno| Error::Bell { thread: NAME, source: errno.into() })?;
         let bell = Arc::new(bell);
         let (orders, heard) = channel();
+        let burst = (options.budget / 1000).saturating_mul(BURST.0).max(BURST.1);
         let mut work = Work {
             clock: Clock { begun: options.begun },
-            book: Book::new(Key::new(), Budget::new(options.budget, BURST, Duration::ZERO), Duration::ZERO),
+            book: Book::new(Key::new(), Budget::new(options.budget, burst, Duration::ZERO), Duration::ZERO),
             echoes: Line::new(Socket::icmp()?),
             stamps: Line::new(Socket::stamp()?),
             bell: Arc::clone(&bell),

@@ -26,6 +26,8 @@ pub use subject::{Inside, Subject};
 const URGENT: Duration = Duration::from_millis(200);
 /// The pace of probes to candidates of a tunnel that is down, and to one in use whose last probe was lost.
 const WORRIED: Duration = Duration::from_secs(1);
+/// The samples kept of probes through a tunnel: they say whether it is up, and are many.
+const INSIDE: usize = 32;
 /// So many probes to a new target are not at the usual pace.
 const FIRST: usize = 3;
 /// A window has at least so many rounds, and so many rounds make a figure stale.
@@ -143,7 +145,7 @@ impl Survey {
             if answered && target.link.is_none() {
                 self.upstream = self.upstream.max(Some(sample.sent));
             }
-            let limits = limits(&self.probing);
+            let limits = limits(&self.probing, &target);
             let windows = self.windows.entry(target).or_default();
             windows.entry(method).or_insert_with(|| Window::new(limits)).take(sample);
         }
@@ -283,9 +285,10 @@ impl Survey {
     }
 }
 
-fn limits(probing: &Probing) -> Limits {
+fn limits(probing: &Probing, target: &Target) -> Limits {
     let limits = Limits::default();
-    Limits { age: limits.age.max(probing.interval * ROUNDS.0), ..limits }
+    let count = if target.link.is_some() { INSIDE } else { limits.count };
+    Limits { age: limits.age.max(probing.interval * ROUNDS.0), count, ..limits }
 }
 
 /// Who is asked for two reasons is asked as often as the more pressing one says.
