@@ -19,6 +19,7 @@ use std::time::Duration;
 pub const SCENARIOS: &[Scenario] = &[
     scenario!(a_move_keeps_the_link_its_sockets_and_memberships),
     scenario!(a_choice_outlives_the_daemon_and_drift_from_it_is_repaired),
+    scenario!(a_flushed_tunnel_is_not_made_by_a_hold_and_what_is_not_declared_is_forgotten),
     scenario!(what_cannot_be_moved_to_is_refused_and_says_why),
     scenario!(a_tunnel_moves_to_a_much_better_endpoint_and_stays_there).needs(&[NETEM]).exclusive(),
     scenario!(a_held_tunnel_stays_until_it_is_let_go).needs(&[NETEM]).exclusive(),
@@ -108,7 +109,11 @@ fn a_choice_outlives_the_daemon_and_drift_from_it_is_repaired(world: &World) -> 
     let (_underlay, [client, _ams, _fra]) = three(world)?;
     let greyhound = Greyhound::new(world, &client, &remotes(AMS, FRA))?;
     let daemon = Daemon::start(&greyhound)?;
+    // The way to the other one carries less.
+    client.ip("route add 203.0.114.0/24 via 192.0.2.254 mtu 1400")?;
     greyhound.ends(0, &format!("tunnel move ams --to {FRA}"))?;
+    let mtu = look::gre(&client, "gh-ams", "mtu")?;
+    ensure!(mtu == "1376", "the MTU is that of the old path: {mtu}");
     greyhound.ends(0, "tunnel hold ams")?;
     let index = look::index(&client, "gh-ams")?;
     daemon.kill()?;
@@ -133,6 +138,28 @@ fn a_choice_outlives_the_daemon_and_drift_from_it_is_repaired(world: &World) -> 
         Ok(())
     })?;
     Witness::new(&greyhound).holds()
+}
+
+fn a_flushed_tunnel_is_not_made_by_a_hold_and_what_is_not_declared_is_forgotten(world: &World) -> Result<()> {
+    let (_underlay, [client, _ams, _fra]) = three(world)?;
+    let greyhound = Greyhound::new(world, &client, &remotes(AMS, FRA))?;
+    let daemon = Daemon::start(&greyhound)?;
+    greyhound.ends(0, &format!("tunnel move ams --to {FRA}"))?;
+    greyhound.ends(0, "flush")?;
+    greyhound.run("tunnel hold ams")?;
+    look::absent(&client, "gh-ams")?;
+    greyhound.ends(0, "apply")?;
+    leads_to(&greyhound, FRA)?;
+    ensure!(status(&greyhound, "ams")?["probe"]["held"] == true, "it was held meanwhile");
+    greyhound.declare(POOL)?;
+    greyhound.ends(0, "reload")?;
+    look::absent(&client, "gh-ams")?;
+    greyhound.declare(&remotes(AMS, FRA))?;
+    greyhound.ends(0, "reload")?;
+    leads_to(&greyhound, AMS)?;
+    ensure!(status(&greyhound, "ams")?["probe"]["held"] == false, "what was held is another tunnel now");
+    daemon.stop()?;
+    Ok(())
 }
 
 fn what_cannot_be_moved_to_is_refused_and_says_why(world: &World) -> Result<()> {

@@ -69,10 +69,14 @@ impl Outbox {
         let _ = request.reply.send(Err(Failure::Busy(sentence.to_owned())));
     }
 
-    /// Probes came to their end. Waits for nothing: who does not listen for so long has no use for old ones.
-    pub fn report(&self, reports: Vec<Report>) {
-        if self.reports.try_send(reports).is_ok() {
-            self.bell.ring();
+    /// Probes came to their end. Waits for nothing: where there is no room, they come back.
+    pub fn report(&self, reports: Vec<Report>) -> Result<(), Vec<Report>> {
+        match self.reports.try_send(reports) {
+            Ok(()) => {
+                self.bell.ring();
+                Ok(())
+            }
+            Err(TrySendError::Full(reports) | TrySendError::Disconnected(reports)) => Err(reports),
         }
     }
 

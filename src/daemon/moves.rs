@@ -48,12 +48,6 @@ impl Keeper {
         if moves.is_empty() {
             return Vec::new();
         }
-        let event = |kind, tunnel: &TunnelName, text: String| {
-            let at_ms = self.clock.moment().wall_ms;
-            Event { at_ms, kind, tunnel: Some(tunnel.clone()), text }
-        };
-        let told = moves.iter().map(|(tunnel, (_, why))| event(EventKind::Move, tunnel, why.clone()));
-        let told: Vec<Event> = told.collect();
         let before = match self.choose(moves.iter().map(|(tunnel, (to, _))| (tunnel, *to))) {
             Ok(before) => before,
             Err(error) => {
@@ -61,20 +55,22 @@ impl Keeper {
                 return moves.keys().cloned().collect();
             }
         };
-        self.publisher.record(&mut self.state, &told);
         self.chronicle.redeclared(&moves.keys().cloned().collect());
         // What went wrong is told by the turn.
         let _ = self.turn(Aim::Keep, |_| ());
-        let now = self.clock.up();
-        let mut stay = BTreeMap::new();
-        for (tunnel, (to, _)) in moves {
+        let at = self.clock.moment();
+        let (mut told, mut stay) = (Vec::new(), BTreeMap::new());
+        for (tunnel, (to, why)) in moves {
             if self.leads_to(tunnel) == Some(*to) {
-                self.prober.survey.moved(now, tunnel, *to);
+                self.prober.survey.moved(at.up, tunnel, *to);
+                let (kind, text) = (EventKind::Move, why.clone());
+                told.push(Event { at_ms: at.wall_ms, kind, tunnel: Some(tunnel.clone()), text });
             } else {
-                self.prober.survey.could_not_move(now, tunnel, *to);
+                self.prober.survey.could_not_move(at.up, tunnel, *to);
                 stay.insert(tunnel.clone(), before.get(tunnel).copied().unwrap_or_default());
             }
         }
+        self.publisher.record(&mut self.state, &told);
         self.stay(&stay);
         stay.into_keys().collect()
     }
@@ -165,7 +161,9 @@ impl Keeper {
             let event = Event { at_ms, kind: EventKind::Move, tunnel, text: text.to_owned() };
             self.publisher.record(&mut self.state, &[event]);
         }
-        self.turn(Aim::Keep, |_| ()).map_err(Failure::Failed)?;
+        if !self.flushed {
+            self.turn(Aim::Keep, |_| ()).map_err(Failure::Failed)?;
+        }
         self.tunnel(tunnel)
     }
 

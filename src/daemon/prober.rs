@@ -1,6 +1,6 @@
 //! The probes of the daemon: the engine that asks, and the survey that knows what came of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ipnetwork::Ipv4Network;
@@ -9,10 +9,13 @@ use super::clock::Clock;
 use super::inbox::Outbox;
 use super::publisher::sentence;
 use crate::config::Config;
-use crate::model::{Reflecting, Target, Tunnel};
+use crate::model::{Link, Reflecting, Target, Tunnel, TunnelName};
 use crate::probe::survey::{Inside, Subject, Survey};
-use crate::probe::{self, Ask, Census, Engine, Reflector, Settings, engine, reflector};
+use crate::probe::{self, Ask, Census, Engine, Reflector, Report, Settings, engine, reflector};
 use crate::reconcile::Look;
+
+/// Reports that are kept for a loop that does not listen; the oldest go.
+const KEPT: usize = 100_000;
 
 /// Without an engine nothing is measured, and tunnels are moved by hand only; everything else goes on.
 #[derive(Debug)]
@@ -27,7 +30,18 @@ pub struct Prober {
     /// Of the engine that runs.
     budget: u32,
     asked: BTreeMap<Target, Ask>,
+    /// When, and with whom in doubt, it was last looked who is to be asked.
+    looked: Option<(Duration, BTreeSet<TunnelName>)>,
+    /// More is asked for than may leave.
+    crowded: Option<String>,
+    /// When what could not be started is tried again, and how long the wait was.
+    retry: (Duration, Duration),
 }
+
+/// Without news it is looked so often who is to be asked.
+const LOOK: Duration = Duration::from_secs(1);
+/// Waits before an engine or a reflector that could not be started is tried again: from, to.
+const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
 impl Prober {
     /// In the network namespace of the calling thread. What comes of the probes reaches the loop by `outbox`.
@@ -41,6 +55,9 @@ impl Prober {
             outbox,
             budget: config.probe.packets,
             asked: BTreeMap::new(),
+            looked: None,
+            crowded: None,
+            retry: (Duration::ZERO, Duration::ZERO),
         };
         prober.start_engine();
         prober
@@ -48,13 +65,22 @@ impl Prober {
 
     fn start_engine(&mut self) {
         let options = engine::Options { begun: self.clock.begun(), budget: self.budget };
-        let outbox = self.outbox.clone();
+        let (outbox, mut kept) = (self.outbox.clone(), Vec::new());
         self.asked.clear();
-        match Engine::start(options, move |reports| outbox.report(reports)) {
+        self.looked = None;
+        let report = move |reports: Vec<Report>| {
+            kept.extend(reports);
+            let most = kept.len().saturating_sub(KEPT);
+            kept.drain(..most);
+            if let Err(back) = outbox.report(std::mem::take(&mut kept)) {
+                kept = back;
+            }
+        };
+        match Engine::start(options, report) {
             Ok(engine) => (self.engine, self.trouble) = (Some(engine), None),
             Err(error) => {
                 let text = format!("nothing is probed: {}", sentence(error));
-                tracing::warn!("{text}");
+                warn_once(self.trouble.as_ref(), &text);
                 self.trouble = Some(text);
             }
         }
@@ -63,7 +89,7 @@ impl Prober {
     /// What an operator should know.
     pub fn notes(&self) -> impl Iterator<Item = &String> {
         let reflector = self.reflector.iter().filter_map(|reflector| reflector.socket.as_ref().err());
-        self.trouble.iter().chain(reflector)
+        self.trouble.iter().chain(reflector).chain(self.crowded.iter())
     }
 
     /// The tunnels are as this look says.
@@ -71,43 +97,80 @@ impl Prober {
         let enabled = config.tunnels.values().filter(|tunnel| tunnel.enable);
         let subjects = enabled.filter_map(|tunnel| Some((tunnel.name.clone(), subject(tunnel, look)?)));
         self.survey.set(self.clock.up(), &config.probe, subjects.collect());
-        if self.budget != config.probe.packets {
+        self.looked = None;
+        let again = self.again();
+        if self.budget != config.probe.packets || (self.engine.is_none() && again) {
             self.budget = config.probe.packets;
             self.engine = None;
             self.start_engine();
         }
         let reflecting =
             config.reflector.as_ref().map(|declared| (declared.port, settings(declared, config, look)));
-        self.reflect(reflecting);
+        self.reflect(reflecting, again);
+        let failed = self.reflector.as_ref().is_some_and(|running| running.socket.is_err());
+        if !failed && self.engine.is_some() {
+            self.retry = (Duration::ZERO, Duration::ZERO);
+        }
+    }
+
+    /// May what could not be started be tried again? Then not again for a while, longer each time.
+    fn again(&mut self) -> bool {
+        let (now, (at, wait)) = (self.clock.up(), self.retry);
+        let again = at <= now;
+        if again {
+            let wait = (wait * 2).clamp(RETRY.0, RETRY.1);
+            self.retry = (now + wait, wait);
+        }
+        again
     }
 
     /// Answers others' probes so from now on; `None`: not at all.
-    fn reflect(&mut self, wanted: Option<(u16, Settings)>) {
+    fn reflect(&mut self, wanted: Option<(u16, Settings)>, again: bool) {
         let Some((port, settings)) = wanted else {
             self.reflector = None;
             return;
         };
         match self.reflector.take().filter(|running| running.port == port) {
-            Some(running) if running.settings == settings && running.socket.is_ok() => {
+            Some(running) if running.settings == settings && (running.socket.is_ok() || !again) => {
                 self.reflector = Some(running);
             }
             Some(Answering { socket: Ok(reflector), .. }) if reflector.set(settings.clone()).is_ok() => {
                 self.reflector = Some(Answering { port, settings, socket: Ok(reflector) });
             }
-            _ => self.reflector = Some(Answering::start(port, settings)),
+            before => {
+                let said = before.and_then(|before| before.socket.err());
+                self.reflector = Some(Answering::start(port, settings, said.as_ref()));
+            }
         }
     }
 
     /// Nothing is kept, so nothing is probed.
     pub fn rest(&mut self, config: &Config) {
         self.survey.set(self.clock.up(), &config.probe, BTreeMap::new());
-        self.reflect(None);
+        self.looked = None;
+        self.reflect(None, false);
     }
 
     /// Has those asked who are to be asked now.
     pub fn order(&mut self) {
-        let Some(engine) = &self.engine else { return };
-        let asks = self.survey.asks(self.clock.up());
+        let now = self.clock.up();
+        let doubted = self.survey.doubted(now);
+        let current =
+            |(at, before): &(Duration, BTreeSet<TunnelName>)| now < *at + LOOK && *before == doubted;
+        let Some(engine) = self.engine.as_ref().filter(|_| !self.looked.as_ref().is_some_and(current)) else {
+            return;
+        };
+        let asks = self.survey.asks(now);
+        if doubted.is_empty() {
+            let demand = self.survey.demand(now);
+            self.crowded = (demand > f64::from(self.budget)).then(|| {
+                format!(
+                    "{demand:.0} probes a second are asked for, and [probe] packets allows {}",
+                    self.budget
+                )
+            });
+        }
+        self.looked = Some((now, doubted));
         if asks == self.asked {
             return;
         }
@@ -131,7 +194,7 @@ impl Prober {
 
     /// When something changes by time alone.
     pub fn next(&self) -> Option<Duration> {
-        self.engine.as_ref().and_then(|_| self.survey.next())
+        self.engine.as_ref().and_then(|_| self.survey.next(self.clock.up()))
     }
 
     fn ended(&mut self, error: probe::Error) {
@@ -151,11 +214,11 @@ struct Answering {
 }
 
 impl Answering {
-    fn start(port: u16, settings: Settings) -> Self {
+    fn start(port: u16, settings: Settings, said: Option<&String>) -> Self {
         let socket = Reflector::start(reflector::Options { port, settings: settings.clone() });
         let socket = socket.map_err(|error| {
             let text = format!("nobody's probes are answered: {}", sentence(error));
-            tracing::warn!("{text}");
+            warn_once(said, &text);
             text
         });
         Self { port, settings, socket }
@@ -181,12 +244,22 @@ fn settings(declared: &Reflecting, config: &Config, look: &Look) -> Settings {
 fn subject(tunnel: &Tunnel, look: &Look) -> Option<Subject> {
     let chosen = look.choices.get(&tunnel.name);
     let link = look.observed.link(tunnel.name.link().as_str()).filter(|link| link.gre().is_some() && link.up);
+    // The kernel says where it leads, whatever was chosen.
+    let leads =
+        link.and_then(Link::gre).map(|gre| gre.remote).filter(|remote| tunnel.remotes.contains(remote));
     let inside = |link: u32| Inside { link, source: tunnel.overlay.ip(), peer: tunnel.peer() };
     Some(Subject {
         candidates: tunnel.remotes.clone(),
-        current: tunnel.remote(chosen)?,
+        current: leads.or_else(|| tunnel.remote(chosen))?,
         source: look.locals.get(&tunnel.name).and_then(|local| local.as_ref().ok()).copied(),
         inside: link.map(|link| inside(link.index)),
         held: chosen.is_some_and(|chosen| chosen.held),
     })
+}
+
+/// What is said already is not said again.
+fn warn_once(said: Option<&String>, text: &String) {
+    if said != Some(text) {
+        tracing::warn!("{text}");
+    }
 }

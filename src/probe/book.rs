@@ -32,6 +32,8 @@ pub struct Book {
     wheel: Wheel<Due>,
     /// Whose round it is, and who waits for the budget.
     ready: VecDeque<u32>,
+    /// The same of those who are asked through tunnels: they come first, or a full budget would call tunnels dead.
+    urgent: VecDeque<u32>,
     budget: Budget,
     /// Of sessions that have ended, and of who was not asked.
     others: Oddities,
@@ -77,6 +79,7 @@ impl Book {
             places: BTreeMap::new(),
             wheel: Wheel::new(now),
             ready: VecDeque::new(),
+            urgent: VecDeque::new(),
             budget,
             others: Oddities::default(),
             reports: Vec::new(),
@@ -152,6 +155,7 @@ impl Book {
             }
         }
         self.ready.retain(|other| *other != number);
+        self.urgent.retain(|other| *other != number);
         self.free.push(number);
     }
 
@@ -179,8 +183,10 @@ impl Book {
         entry.round = next;
         // Who still waits for the budget is asked once for both rounds.
         let waits = std::mem::replace(&mut entry.ready, true);
+        let inside = entry.session.target.link.is_some();
         if !waits {
-            self.ready.push_back(number);
+            let queue = if inside { &mut self.urgent } else { &mut self.ready };
+            queue.push_back(number);
         }
         self.wheel.insert(next, Due::Round(number));
     }
@@ -193,11 +199,12 @@ impl Book {
 
     /// The next probe, if one is due and the budget allows it. It counts as sent from this moment.
     pub fn question(&mut self, now: Moment) -> Option<Outgoing> {
-        let number = *self.ready.front()?;
+        let queue = if self.urgent.is_empty() { &mut self.ready } else { &mut self.urgent };
+        let number = *queue.front()?;
         if !self.budget.take(now.up) {
             return None;
         }
-        self.ready.pop_front();
+        queue.pop_front();
         let entry = self.entries.get_mut(number as usize)?.as_mut()?;
         entry.ready = false;
         entry.left = entry.left.map(|left| left.saturating_sub(1));
@@ -210,8 +217,16 @@ impl Book {
 
     /// When to come again at the latest. `None`: whenever there is somebody to ask.
     pub fn next(&self) -> Option<Duration> {
-        let paid = (!self.ready.is_empty()).then(|| self.budget.next());
+        let paid = (!self.ready.is_empty() || !self.urgent.is_empty()).then(|| self.budget.next());
         self.wheel.next().into_iter().chain(paid).min()
+    }
+
+    /// A probe that this host had no room for: as if it had not been begun, for it says nothing of its target.
+    pub fn unsent(&mut self, number: u32, sequence: u32) {
+        if let Some(entry) = self.entry(number) {
+            // Nothing is reported.
+            let _ = entry.session.refuse(sequence, String::new());
+        }
     }
 
     /// A probe that could not be sent.

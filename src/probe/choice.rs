@@ -80,6 +80,11 @@ impl Chooser {
         }
     }
 
+    /// Other rules from now on; what it remembers stays.
+    pub fn set_rules(&mut self, rules: Rules, spread: u32) {
+        self.rules = rules.spread(spread);
+    }
+
     /// The endpoint in use.
     pub fn current(&self) -> Ipv4Addr {
         self.current

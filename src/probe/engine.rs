@@ -136,6 +136,8 @@ impl Work {
     /// Until nobody can give orders any more.
     fn run(&mut self, report: &mut impl FnMut(Vec<Report>)) {
         while self.obey() {
+            // First, or an answer that waits here would be late.
+            self.receive();
             self.book.turn(self.clock.up());
             self.send();
             self.receive();

@@ -46,7 +46,10 @@ impl Line {
         socket.flush(|place, error: io::Error| {
             *untold = untold.saturating_sub(1);
             if let Some(Outgoing { number, question, source, link, .. }) = probes.get(place) {
-                book.refused(*number, question.sequence(), unsendable(&error, *source, *link));
+                match error.raw_os_error() {
+                    Some(libc::EAGAIN | libc::ENOBUFS) => book.unsent(*number, question.sequence()),
+                    _ => book.refused(*number, question.sequence(), unsendable(&error, *source, *link)),
+                }
             }
         });
         probes.clear();

@@ -149,6 +149,17 @@ impl Liveness {
         *self = Self { moved: true, answers: self.answers, ..Self::new(self.pace, now) };
     }
 
+    /// Its link was made anew at `now`: a fresh verdict.
+    pub fn made(&mut self, now: Duration) {
+        *self = Self { answers: self.answers, ..Self::new(self.pace, now) };
+    }
+
+    /// When an answer will be overdue; `None`: none is expected.
+    pub fn doubt_at(&self) -> Option<Duration> {
+        let waiting = matches!(self.state, State::Unknown | State::Up) && self.answers;
+        waiting.then(|| self.heard.unwrap_or(self.begun) + self.pace.interval * 3 / 2)
+    }
+
     /// A probe through the tunnel came to its end.
     pub fn take(&mut self, sample: &Sample) -> Option<Change> {
         let Sample { sent, sequence: _, outcome } = sample;
@@ -204,8 +215,7 @@ impl Liveness {
     /// An answer is overdue at `now`: the time to ask all candidates at once, so that a choice can be made of
     /// living ones when the tunnel is called down.
     pub fn in_doubt(&self, now: Duration) -> bool {
-        let waiting = matches!(self.state, State::Unknown | State::Up) && self.answers;
-        waiting && now > self.heard.unwrap_or(self.begun) + self.pace.interval * 3 / 2
+        self.doubt_at().is_some_and(|at| at <= now)
     }
 
     fn change(&mut self, to: State) -> Option<Change> {

@@ -19,7 +19,7 @@ use super::rank::{Entry, Ranking};
 use super::score::{FRESH, Health};
 use super::window::{Limits, Summary, Window};
 use crate::model::{Method, Outcome, Probing, Target, TunnelName};
-use course::{Course, liveness_pace, pace};
+use course::{Course, pace};
 pub use subject::{Inside, Subject};
 
 /// The pace of probes to all candidates of a tunnel that may be down: a few answers before it is called so.
@@ -28,6 +28,8 @@ const URGENT: Duration = Duration::from_millis(200);
 const WORRIED: Duration = Duration::from_secs(1);
 /// The samples kept of probes through a tunnel: they say whether it is up, and are many.
 const INSIDE: usize = 32;
+/// So many of the best candidates are asked at once when a tunnel may be down.
+const REFUGES: usize = 4;
 /// So many probes to a new target are not at the usual pace.
 const FIRST: usize = 3;
 /// A window has at least so many rounds, and so many rounds make a figure stale.
@@ -81,16 +83,18 @@ impl Survey {
 
     /// From now on there are these tunnels, probed so. What is known of those that stay is kept.
     pub fn set(&mut self, now: Duration, probing: &Probing, subjects: BTreeMap<TunnelName, Subject>) {
-        if self.probing.moving != probing.moving || self.probing.liveness != probing.liveness {
-            self.courses.clear();
-        }
-        self.probing.clone_from(probing);
         self.courses.retain(|name, _| subjects.contains_key(name));
+        if self.probing != *probing {
+            self.probing.clone_from(probing);
+            self.courses.iter_mut().for_each(|(name, course)| course.set_probing(probing, name));
+            for (target, windows) in &mut self.windows {
+                windows.values_mut().for_each(|window| window.set_limits(limits(probing, target)));
+            }
+        }
         for (name, subject) in subjects {
-            let known = self.courses.get_mut(&name).filter(|course| course.subject.inside.is_some());
-            match known {
+            match self.courses.get_mut(&name) {
                 Some(course) if course.subject == subject => continue,
-                Some(course) => course.become_of(now, subject),
+                Some(course) => course.become_of(now, probing, subject),
                 None => drop(self.courses.insert(name.clone(), Course::new(now, probing, &name, subject))),
             }
             self.stirred.insert(name);
@@ -107,9 +111,13 @@ impl Survey {
     /// Who is to be asked at `now`, and how.
     pub fn asks(&self, now: Duration) -> BTreeMap<Target, Ask> {
         let mut asks: BTreeMap<Target, Ask> = BTreeMap::new();
-        for course in self.courses.values() {
+        for (name, course) in &self.courses {
+            let urgent = self.urgent(now, name, course);
             for target in course.subject.outer() {
-                let interval = self.outer_interval(now, course, &target);
+                let interval = match urgent.contains(&target.address) {
+                    true => self.probing.interval.min(URGENT).min(course.liveness.pace().interval()),
+                    false => self.outer_interval(now, course, &target),
+                };
                 let methods = self.probing.methods.iter().map(|method| (*method, pace(interval)));
                 merge(
                     &mut asks,
@@ -132,14 +140,16 @@ impl Survey {
             let Some(users) = self.users.get(&target) else { continue };
             let answered = matches!(sample.outcome, Outcome::Answered(_));
             for name in users {
-                self.stirred.insert(name.clone());
                 let Some(course) = self.courses.get_mut(name).filter(|_| target.link.is_some()) else {
+                    self.stirred.insert(name.clone());
                     continue;
                 };
-                let change = course.liveness.take(&sample);
-                changes.extend(change.map(|change| (name.clone(), change)));
-                if answered && method == Method::Stamp && !std::mem::replace(&mut course.stamp, true) {
-                    course.liveness.set_pace(liveness_pace(&self.probing, Method::Stamp));
+                if answered {
+                    course.answered(&self.probing, method, sample.sent);
+                }
+                if let Some(change) = course.liveness.take(&sample) {
+                    self.stirred.insert(name.clone());
+                    changes.push((name.clone(), change));
                 }
             }
             if answered && target.link.is_none() {
@@ -155,7 +165,9 @@ impl Survey {
     /// The tunnels whose liveness became another one by the time that has gone by.
     pub fn tick(&mut self, now: Duration) -> Vec<(TunnelName, Change)> {
         let mut changes = Vec::new();
-        for (name, course) in &mut self.courses {
+        // Of who is not in the kernel nothing is known.
+        let inside = self.courses.iter_mut().filter(|(_, course)| course.subject.inside.is_some());
+        for (name, course) in inside {
             if let Some(change) = course.liveness.tick(now) {
                 self.stirred.insert(name.clone());
                 changes.push((name.clone(), change));
@@ -194,7 +206,10 @@ impl Survey {
         if let Some(inner) = course.subject.inner() {
             self.windows.remove(&inner);
         }
-        course.moved(now, to);
+        // It may have been seen in the kernel already.
+        if course.subject.current != to {
+            course.moved(now, &self.probing, to);
+        }
         self.stirred.insert(tunnel.clone());
     }
 
@@ -205,13 +220,27 @@ impl Survey {
         }
     }
 
-    /// When time alone can change something; `None`: only news can.
-    pub fn next(&self) -> Option<Duration> {
-        self.courses
-            .values()
-            .flat_map(|course| [course.liveness.next(), course.doubt_at(), course.chooser.next()])
-            .flatten()
-            .min()
+    /// When time alone can change something, later than `now`; `None`: only news can.
+    pub fn next(&self, now: Duration) -> Option<Duration> {
+        let inside = || self.courses.values().filter(|course| course.subject.inside.is_some());
+        let chosen = inside().filter_map(|course| course.chooser.next());
+        let changes = inside().filter_map(|course| course.liveness.next());
+        // What is in doubt stays so until something else happens.
+        let doubts = inside().filter_map(|course| course.liveness.doubt_at()).filter(|at| now < *at);
+        chosen.chain(changes).chain(doubts).min()
+    }
+
+    /// Whose answers are overdue at `now`: their candidates are asked at once.
+    pub fn doubted(&self, now: Duration) -> BTreeSet<TunnelName> {
+        let doubted = self.courses.iter().filter(|(_, course)| course.liveness.in_doubt(now));
+        doubted.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Probes a second that are asked for when nothing is in doubt.
+    pub fn demand(&self, now: Duration) -> f64 {
+        let asks = self.asks(now);
+        let paces = asks.values().flat_map(|ask| ask.methods.values());
+        paces.map(|pace| 1.0 / pace.interval.as_secs_f64()).sum()
     }
 
     /// All terminations by tunnel, each tunnel's best first; the newest `series` round trips of each method.
@@ -268,6 +297,16 @@ impl Survey {
         windows.map(|(method, window)| (*method, window.summary(now))).collect()
     }
 
+    /// Candidates to ask at once, because the tunnel may be down: the one in use, and those it would move to.
+    fn urgent(&self, now: Duration, name: &TunnelName, course: &Course) -> BTreeSet<Ipv4Addr> {
+        if course.subject.candidates.len() < 2 || !course.liveness.in_doubt(now) {
+            return BTreeSet::new();
+        }
+        let ranking = self.ranking(now, name, course);
+        let best = ranking.entries().iter().map(|entry| entry.address).take(REFUGES);
+        best.chain([course.subject.current]).collect()
+    }
+
     fn outer_interval(&self, now: Duration, course: &Course, target: &Target) -> Duration {
         let usual = self.probing.interval;
         let windows = || self.windows.get(target).into_iter().flat_map(BTreeMap::values);
@@ -275,7 +314,6 @@ impl Survey {
         let lost = || windows().all(|window| window.series(now, 1) == [None]);
         let choice = course.subject.candidates.len() > 1;
         match course.liveness.state() {
-            _ if choice && course.liveness.in_doubt(now) => usual.min(URGENT),
             _ if asked < FIRST => usual.min(WORRIED),
             _ if !choice => usual,
             liveness::State::Down(_) => usual.min(WORRIED),

@@ -107,6 +107,11 @@ impl Window {
         Self { limits, kept: VecDeque::new(), refusal: String::new() }
     }
 
+    /// Other limits from now on.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     /// Takes a probe that came to its end; in any order, a second end of the same probe does not count.
     pub fn take(&mut self, sample: Sample) {
         let Sample { sent, sequence, outcome } = sample;

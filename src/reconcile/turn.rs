@@ -199,12 +199,15 @@ impl<K: Kernel> Turn<'_, K> {
         let declared = self.goal.config.tunnels.values().filter(|tunnel| locals::leases(tunnel));
         let declared: BTreeSet<HolderName> = declared.map(|tunnel| tunnel.name.holder()).collect();
         let keeps_leases = self.goal.flush;
+        let undeclared = look.choices.keys().filter(|tunnel| !self.goal.config.tunnels.contains_key(*tunnel));
+        let undeclared: Vec<TunnelName> = undeclared.cloned().collect();
         let up = taken.came_up();
         let written = self.state.change(|change| {
             for tunnel in &settled.gone {
                 change.unclaim(tunnel)?;
                 change.unmade(tunnel)?;
             }
+            undeclared.iter().try_for_each(|tunnel| change.forget_choice(tunnel))?;
             up.iter().try_for_each(|tunnel| change.made(tunnel, now))?;
             // Tuples may have changed hands: all are let go before any is taken.
             settled.changed.keys().try_for_each(|tunnel| change.unclaim(tunnel))?;

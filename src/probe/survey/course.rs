@@ -15,13 +15,18 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 /// The pace of probes to a peer that never answered one: it may begin to.
 const SILENT: Duration = Duration::from_secs(10);
 
+/// A peer that answers ICMP, and STAMP for so long no more, answers no STAMP.
+const UNSTAMPED: Duration = Duration::from_secs(10);
+/// Better for the hold time, and for so many rounds: with fewer of them chance is not told from difference.
+const ROUNDS: u32 = 30;
+
 /// What is known of one tunnel.
 #[derive(Debug)]
 pub(super) struct Course {
     pub subject: Subject,
     pub liveness: Liveness,
-    /// Its peer has answered STAMP.
-    pub stamp: bool,
+    /// When its peer answered STAMP last, as long as it is taken to.
+    stamped: Option<Duration>,
     pub chooser: Chooser,
     pub decision: Option<Decision>,
 }
@@ -33,31 +38,55 @@ impl Course {
             chooser.hold();
         }
         let liveness = Liveness::new(liveness_pace(probing, Method::Icmp), now);
-        Self { liveness, stamp: false, chooser, decision: None, subject }
+        Self { liveness, stamped: None, chooser, decision: None, subject }
     }
 
-    pub(super) fn become_of(&mut self, now: Duration, subject: Subject) {
+    /// The tunnel is probed and moved by other figures from now on.
+    pub(super) fn set_probing(&mut self, probing: &Probing, name: &TunnelName) {
+        self.chooser.set_rules(rules(probing), spread(name));
+        self.set_pace(probing);
+    }
+
+    /// The tunnel is otherwise from now on.
+    pub(super) fn become_of(&mut self, now: Duration, probing: &Probing, subject: Subject) {
         if subject.held {
             self.chooser.hold()
         } else {
             self.chooser.unhold()
         }
+        if subject.inside != self.subject.inside {
+            self.liveness.made(now);
+        }
         if subject.current != self.subject.current {
-            self.moved(now, subject.current);
+            self.moved(now, probing, subject.current);
         }
         self.subject = subject;
     }
 
-    pub(super) fn moved(&mut self, now: Duration, to: Ipv4Addr) {
+    /// How the new end answers is not known.
+    pub(super) fn moved(&mut self, now: Duration, probing: &Probing, to: Ipv4Addr) {
         self.chooser.moved(now, to);
+        self.stamped = None;
+        self.set_pace(probing);
         self.liveness.moved(now);
         self.subject.current = to;
     }
 
-    /// When its peer's answer is overdue.
-    pub(super) fn doubt_at(&self) -> Option<Duration> {
-        let pace = self.liveness.pace();
-        Some(self.liveness.next()?.saturating_sub(pace.detection()) + pace.interval() * 3 / 2)
+    /// Its peer answered a probe that was sent at `sent`.
+    pub(super) fn answered(&mut self, probing: &Probing, method: Method, sent: Duration) {
+        let before = self.stamped;
+        self.stamped = match method {
+            Method::Stamp => before.max(Some(sent)),
+            Method::Icmp => before.filter(|last| sent < *last + UNSTAMPED),
+        };
+        if before.is_some() != self.stamped.is_some() {
+            self.set_pace(probing);
+        }
+    }
+
+    fn set_pace(&mut self, probing: &Probing) {
+        let method = if self.stamped.is_some() { Method::Stamp } else { Method::Icmp };
+        self.liveness.set_pace(liveness_pace(probing, method));
     }
 
     /// A peer that answers STAMP is asked so; ICMP, which its kernel answers, is for when its daemon is away.
@@ -65,7 +94,7 @@ impl Course {
         let interval = self.liveness.pace().interval();
         let (icmp, stamp) = match self.liveness.state() {
             liveness::State::Silent => (SILENT, SILENT),
-            _ if !self.stamp => (interval, interval),
+            _ if self.stamped.is_none() => (interval, interval),
             _ if self.liveness.in_doubt(now) => (interval / 2, interval),
             _ => (WORRIED.max(interval), interval),
         };
@@ -74,7 +103,7 @@ impl Course {
 }
 
 /// As declared, else what suits the method.
-pub(super) fn liveness_pace(probing: &Probing, method: Method) -> liveness::Pace {
+fn liveness_pace(probing: &Probing, method: Method) -> liveness::Pace {
     let usual = liveness::Pace::usual(method);
     let interval = probing.liveness.interval.unwrap_or(usual.interval());
     let multiplier = probing.liveness.multiplier.unwrap_or(usual.multiplier());
@@ -84,6 +113,7 @@ pub(super) fn liveness_pace(probing: &Probing, method: Method) -> liveness::Pace
 
 fn rules(probing: &Probing) -> Rules {
     let Moving { margin, percent, hold, hold_down } = probing.moving;
+    let hold = hold.max(probing.interval * ROUNDS);
     Rules { margin, percent, hold, hold_down, ..Rules::default() }
 }
 
