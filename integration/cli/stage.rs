@@ -198,7 +198,7 @@ async fn paper(mut asked: mpsc::Receiver<Request>, kept: Vec<EventView>, file: P
             Command::Reload | Command::Apply if wrong => Err(mistake()),
             Command::Reload => Ok(Answer::Outcome(outcome("Reloaded on paper."))),
             Command::Counters => Ok(Answer::Counters),
-            Command::Latency => Ok(Answer::Latency(LatencyView { at_ms: 7, terminations: Vec::new() })),
+            Command::Latency => Ok(Answer::Latency(latency())),
             Command::Move { tunnel, to } => {
                 Ok(Answer::Tunnel(Box::new(TunnelView { remote: Some(to), ..named(&tunnel) })))
             }
@@ -317,4 +317,8 @@ fn tunnel(state: TunnelState) -> TunnelView {
         last_repair: Some(RepairView { at_ms: 2000, cause: "the link was deleted".to_owned() }),
         probe: None,
     }
+}
+
+fn latency() -> LatencyView {
+    LatencyView { at_ms: 7, terminations: Vec::new(), not_believed: Default::default(), reflector: None }
 }

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+pub use super::dto_measured::{LatencyView, MethodView, NotBelievedView, ReflectorView, TerminationView};
+
 /// What would change in the kernel, and what stands in the way.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct PlanView {
@@ -270,71 +272,6 @@ pub struct LostView {
     pub after: Option<u64>,
     /// How many.
     pub missed: u64,
-}
-
-/// How far away every termination is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct LatencyView {
-    /// Milliseconds since 1970-01-01T00:00:00Z.
-    pub at_ms: u64,
-    /// By device, the best first.
-    pub terminations: Vec<TerminationView>,
-}
-
-/// `<device: interface: termination: result>`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct TerminationView {
-    /// The candidates of a declared tunnel count as one device, which has its name.
-    pub device: String,
-    pub interface: String,
-    #[schema(value_type = String, format = Ipv4)]
-    pub termination: Ipv4Addr,
-    /// Where probes leave from; null: from where the route says.
-    #[schema(value_type = Option<String>, format = Ipv4)]
-    pub source: Option<Ipv4Addr>,
-    pub in_use: bool,
-    /// The figure that terminations are compared by; null: it has none.
-    pub latency_ms: Option<f64>,
-    /// The figure and what it is made of, or why there is none: one sentence.
-    pub result: String,
-    pub methods: Vec<MethodView>,
-}
-
-/// What one method measured, over the last minutes. Times are round trips in milliseconds, null where nothing was
-/// answered.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct MethodView {
-    /// `icmp` or `stamp`.
-    pub method: String,
-    /// `reachable`, `unreachable` or `unknown`.
-    pub state: String,
-    /// Why it is unreachable.
-    pub why: Option<String>,
-    pub sent: u64,
-    pub answered: u64,
-    /// 0 to 1.
-    pub loss: f64,
-    /// On the way there; null: the reflector does not count.
-    pub loss_forward: Option<f64>,
-    pub loss_backward: Option<f64>,
-    pub min_ms: Option<f64>,
-    pub median_ms: Option<f64>,
-    pub mean_ms: Option<f64>,
-    pub p95_ms: Option<f64>,
-    pub jitter_ms: Option<f64>,
-    pub last_ms: Option<f64>,
-    pub smoothed_ms: Option<f64>,
-    /// How long ago the last probe left.
-    pub probed_ago_ms: Option<u64>,
-    /// Round trips that the kernel's clock could not time, as while it was set.
-    pub stepped: u64,
-    /// Replies that were counted and not believed.
-    pub forged: u64,
-    pub late: u64,
-    pub duplicated: u64,
-    pub foreign: u64,
-    /// The last round trips, the oldest first; null was lost.
-    pub series_ms: Vec<Option<f64>>,
 }
 
 /// What `tunnel move` is asked.

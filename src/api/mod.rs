@@ -19,6 +19,7 @@
 mod ask;
 pub mod client;
 pub mod dto;
+mod dto_measured;
 mod events;
 mod frames;
 mod handle;

@@ -5,12 +5,12 @@ use std::time::Duration;
 use super::context::Context;
 use super::output::{one_line, or_dash, rows, table};
 use super::watch::{self, Watched};
-use super::{Ended, output};
+use super::{Ended, output, units};
 use crate::api::client::Client;
-use crate::api::dto::{LatencyView, MethodView, TerminationView};
+use crate::api::dto::{LatencyView, MethodView, NotBelievedView, ReflectorView, TerminationView};
 use crate::model::Timestamp;
 
-const HEADINGS: [&str; 14] = [
+const HEADINGS: [&str; 16] = [
     "device",
     "interface",
     "termination",
@@ -18,13 +18,15 @@ const HEADINGS: [&str; 14] = [
     "latency",
     "method",
     "last",
+    "smoothed",
     "min",
     "median",
     "p95",
     "jitter",
     "loss",
     "there/back",
-    "last minutes",
+    "probed",
+    "last ones",
 ];
 
 /// From the lowest to the highest of a line.
@@ -58,7 +60,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<Ended> {
 
 /// A line for each termination and method; the one in use has a star. Under them, why some have no latency.
 fn text(latency: &LatencyView, _now: Timestamp) -> String {
-    let LatencyView { at_ms: _, terminations } = latency;
+    let LatencyView { at_ms: _, terminations, not_believed, reflector } = latency;
     let mut table = table(&HEADINGS);
     for termination in terminations {
         let methods = termination.methods.iter().map(Some);
@@ -72,10 +74,27 @@ fn text(latency: &LatencyView, _now: Timestamp) -> String {
         let TerminationView { device, termination, result, .. } = termination;
         text += &format!("! {device}: {termination}: {}\n", one_line(result));
     }
-    text
+    text + &odd(not_believed) + &reflector.as_ref().map(reflected).unwrap_or_default()
 }
 
-fn row(termination: &TerminationView, method: Option<&MethodView>) -> [String; 14] {
+/// What was not believed, if anything was.
+fn odd(not_believed: &NotBelievedView) -> String {
+    let NotBelievedView { forged, late, duplicated, foreign } = not_believed;
+    match forged + late + duplicated + foreign {
+        0 => String::new(),
+        _ => format!(
+            "# replies not believed: {forged} forged, {late} late, {duplicated} duplicated, {foreign} foreign\n"
+        ),
+    }
+}
+
+fn reflected(reflector: &ReflectorView) -> String {
+    let ReflectorView { answered, malformed, forbidden, echoing, limited, elsewhere, unsent } = reflector;
+    let silent = malformed + forbidden + echoing + limited + elsewhere + unsent;
+    format!("# reflector: {answered} answered, {silent} not ({forbidden} forbidden, {limited} limited)\n")
+}
+
+fn row(termination: &TerminationView, method: Option<&MethodView>) -> [String; 16] {
     let TerminationView { device, interface, termination: address, source, in_use, latency_ms, .. } =
         termination;
     let star = if *in_use { "*" } else { "" };
@@ -88,12 +107,14 @@ fn row(termination: &TerminationView, method: Option<&MethodView>) -> [String; 1
         or_dash(latency_ms.map(ms)),
         or_dash(method.map(|method| &method.method)),
         time(|method| method.last_ms),
+        time(|method| method.smoothed_ms),
         time(|method| method.min_ms),
         time(|method| method.median_ms),
         time(|method| method.p95_ms),
         time(|method| method.jitter_ms),
         or_dash(method.map(|method| percent(method.loss))),
         or_dash(method.and_then(directions)),
+        or_dash(method.and_then(|method| method.probed_ago_ms).map(|ms| units::span(ms / 1000))),
         or_dash(method.map(|method| sparkline(&method.series_ms)).filter(|line| !line.is_empty())),
     ]
 }
@@ -150,10 +171,15 @@ mod tests {
             result: "not known yet".to_owned(),
             methods: Vec::new(),
         };
-        let text = text(&LatencyView { at_ms: 0, terminations: vec![termination] }, 0);
+        let not_believed = NotBelievedView { late: 2, ..NotBelievedView::default() };
+        let terminations = vec![termination];
+        let latency = LatencyView { at_ms: 0, terminations, not_believed, reflector: None };
+        let text = text(&latency, 0);
         let cells: Vec<&str> = text.lines().nth(1).unwrap().split_whitespace().collect();
         assert_eq!(cells[..3], ["ams", "-", "192.0.2.1*"]);
         assert!(cells[3..].iter().all(|cell| *cell == "-"), "{text}");
-        assert!(text.ends_with("! ams: 192.0.2.1: not known yet\n"), "{text}");
+        let under = "! ams: 192.0.2.1: not known yet\n\
+                     # replies not believed: 0 forged, 2 late, 0 duplicated, 0 foreign\n";
+        assert!(text.ends_with(under), "{text}");
     }
 }

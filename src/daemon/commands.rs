@@ -30,9 +30,9 @@ impl Keeper {
                 Ok(Answer::Counters)
             }
             Command::Latency => {
-                let census = self.prober.census();
-                let at = self.clock.moment();
-                Ok(Answer::Latency(measured::latency(&self.prober.survey, &census, at.up, at.wall_ms)))
+                let (census, reflected) = (self.prober.census(), self.prober.reflected());
+                let (at, survey) = (self.clock.moment(), &self.prober.survey);
+                Ok(Answer::Latency(measured::latency(survey, &census, reflected, at.up, at.wall_ms)))
             }
             Command::Move { tunnel, to } => self.move_by_hand(&tunnel, to),
             Command::Hold { tunnel, held } => self.hold(&tunnel, held),

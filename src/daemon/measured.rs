@@ -3,23 +3,44 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::api::dto::{LatencyView, MethodView, ProbeView, TerminationView};
+use crate::api::dto::{LatencyView, MethodView, NotBelievedView, ProbeView, ReflectorView, TerminationView};
 use crate::model::{Method, Oddities, TunnelName};
-use crate::probe::Census;
 use crate::probe::figures::ms;
 use crate::probe::liveness;
 use crate::probe::score::Latency;
 use crate::probe::survey::{Brief, Row, Survey};
 use crate::probe::window::{State, Summary};
+use crate::probe::{Census, Reflected};
 
 /// So many round trips of each method are shown one by one.
 const SERIES: usize = 30;
 
 /// How far away every termination is at `now`.
-pub fn latency(survey: &Survey, census: &Census, now: Duration, at_ms: u64) -> LatencyView {
+pub fn latency(
+    survey: &Survey,
+    census: &Census,
+    reflected: Option<Reflected>,
+    now: Duration,
+    at_ms: u64,
+) -> LatencyView {
     let rows = survey.rows(now, SERIES).into_iter();
     let rows = rows.map(|(tunnel, row)| termination(&tunnel, row, census, now));
-    LatencyView { at_ms, terminations: rows.collect() }
+    LatencyView {
+        at_ms,
+        terminations: rows.collect(),
+        not_believed: not_believed(census.all),
+        reflector: reflected.map(reflector),
+    }
+}
+
+fn not_believed(oddities: Oddities) -> NotBelievedView {
+    let Oddities { forged, late, duplicated, foreign } = oddities;
+    NotBelievedView { forged, late, duplicated, foreign }
+}
+
+fn reflector(reflected: Reflected) -> ReflectorView {
+    let Reflected { answered, malformed, forbidden, echoing, limited, elsewhere, unsent } = reflected;
+    ReflectorView { answered, malformed, forbidden, echoing, limited, elsewhere, unsent }
 }
 
 fn termination(tunnel: &TunnelName, row: Row, census: &Census, now: Duration) -> TerminationView {
@@ -63,7 +84,6 @@ fn method_view(
         State::Unreachable { why, since: _ } => ("unreachable", Some(why.clone())),
         State::Unknown => ("unknown", None),
     };
-    let Oddities { forged, late, duplicated, foreign } = odd;
     let ago = |at: Duration| u64::try_from(now.saturating_sub(at).as_millis()).unwrap_or(u64::MAX);
     MethodView {
         method: method.to_string(),
@@ -83,10 +103,7 @@ fn method_view(
         smoothed_ms: rtt.map(|rtt| ms(rtt.smoothed)),
         probed_ago_ms: probed_at.map(ago),
         stepped: *stepped as u64,
-        forged,
-        late,
-        duplicated,
-        foreign,
+        not_believed: not_believed(odd),
         series_ms: series.iter().map(|rtt| rtt.map(ms)).collect(),
     }
 }

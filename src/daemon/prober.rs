@@ -11,7 +11,7 @@ use super::publisher::sentence;
 use crate::config::Config;
 use crate::model::{Link, Reflecting, Target, Tunnel, TunnelName};
 use crate::probe::survey::{Inside, Subject, Survey};
-use crate::probe::{self, Ask, Census, Engine, Reflector, Report, Settings, engine, reflector};
+use crate::probe::{self, Ask, Census, Engine, Reflected, Reflector, Report, Settings, engine, reflector};
 use crate::reconcile::Look;
 
 /// Reports that are kept for a loop that does not listen; the oldest go.
@@ -190,6 +190,12 @@ impl Prober {
             }
             None => Census::default(),
         }
+    }
+
+    /// What was done with others' requests; `None`: nobody is answered.
+    pub fn reflected(&self) -> Option<Reflected> {
+        // One that has ended is started anew with the next turn.
+        self.reflector.as_ref()?.socket.as_ref().ok()?.counts().ok()
     }
 
     /// When something changes by time alone.

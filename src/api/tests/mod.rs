@@ -158,7 +158,7 @@ async fn paper(mut asked: mpsc::Receiver<Request>, kept: Vec<EventView>, deaf: b
                 Ok(Answer::Outcome(outcome(&format!("flushed, orphans {orphans}"))))
             }
             Command::Counters => Ok(Answer::Counters),
-            Command::Latency => Ok(Answer::Latency(LatencyView { at_ms: 7, terminations: Vec::new() })),
+            Command::Latency => Ok(Answer::Latency(latency())),
             Command::Move { tunnel, to } => {
                 Ok(Answer::Tunnel(Box::new(TunnelView { remote: Some(to), ..self::tunnel(tunnel.as_str()) })))
             }
@@ -252,4 +252,8 @@ fn tunnel(name: &str) -> TunnelView {
         last_repair: None,
         probe: None,
     }
+}
+
+fn latency() -> LatencyView {
+    LatencyView { at_ms: 7, terminations: Vec::new(), not_believed: Default::default(), reflector: None }
 }
