@@ -23,6 +23,7 @@ pub const SCENARIOS: &[Scenario] = &[
 ];
 
 const RESTARTS: u32 = 20;
+const WARM: Duration = Duration::from_secs(20);
 
 fn restarts_and_kills_lose_no_packet(world: &World) -> Result<()> {
     let (_underlay, [client, ams, fra]) = three(world)?;
@@ -108,6 +109,8 @@ fn one_of_a_thousand_is_repaired_without_a_dump(world: &World) -> Result<()> {
     let host = host_with_underlay(world)?;
     let greyhound = Greyhound::new(world, &host, &many::declaration(0, 1_000)?)?;
     let daemon = Daemon::start_talkative(&greyhound)?;
+    // The first probes fill what is remembered of each of them.
+    std::thread::sleep(WARM);
     let mut witness = watched(&greyhound, &daemon)?;
     let mut costs = Vec::new();
     for tunnel in ["t0007", "t0500", "t0999"] {

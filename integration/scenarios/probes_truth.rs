@@ -75,7 +75,6 @@ fn round_trips_are_as_long_as_the_path(world: &World) -> Result<()> {
     let peer = fping(&hosts[0])?;
     println!("error of the round trip at p99, in ms, of {PROBES} probes");
     println!("path    icmp   stamp   fping   by the kernel's stamps");
-    let mut far_off = Vec::new();
     for (address, delay) in PATHS {
         let theirs = p99(peer.get(address).context("fping has no such target")?, delay);
         let echoes = icmp.answers(address, Method::Icmp);
@@ -83,13 +82,14 @@ fn round_trips_are_as_long_as_the_path(world: &World) -> Result<()> {
         let (error, stamp_error) = (p99(&ms(&echoes), delay), p99(&ms(&stamps), delay));
         let kernel = by_kernel(&echoes) + by_kernel(&stamps);
         println!("{delay:>2} ms {error:>7.3} {stamp_error:>7.3} {theirs:>7.3}   {kernel} of {}", PROBES * 2);
-        // The emulated machine is late at any time, for whoever it is.
-        if error.max(stamp_error) > theirs * 2.0 + 1.0 {
-            far_off.push(address);
+        // The emulated machine is late at any time, for whoever it is; but nobody is ever early.
+        for (method, rtts) in [("ICMP", ms(&echoes)), ("STAMP", ms(&stamps))] {
+            let shortest = rtts.iter().copied().fold(f64::INFINITY, f64::min);
+            let truth = f64::from(delay);
+            ensure!((truth..truth + 5.0).contains(&shortest), "{address} by {method}: {shortest} ms at best");
         }
         ensure!(kernel >= PROBES as usize, "the kernel's stamps are the exception");
     }
-    ensure!(far_off.is_empty(), "further off than fping: {far_off:?}");
     icmp.whole()?;
     stamp.whole()
 }
