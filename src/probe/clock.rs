@@ -33,6 +33,6 @@ impl Clock {
 }
 
 /// The time of day, since 1970.
-pub(super) fn wall() -> Duration {
+fn wall() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -23,6 +23,11 @@ impl Moment {
     fn origin(self) -> i128 {
         nanos(self.wall) - nanos(self.up)
     }
+
+    /// Has nobody set the clock since then?
+    pub fn steady_since(self, earlier: Self) -> bool {
+        (self.origin() - earlier.origin()).unsigned_abs() <= READING.as_nanos()
+    }
 }
 
 fn nanos(time: Duration) -> i128 {
@@ -43,10 +48,9 @@ pub struct Stamps {
 pub fn round_trip(began: Moment, ended: Moment, stamps: Stamps) -> (Duration, Timing) {
     let outer = ended.up.saturating_sub(began.up);
     let inner = stamps.left.zip(stamps.came).and_then(|(left, came)| {
-        let steady = (ended.origin() - began.origin()).unsigned_abs() <= READING.as_nanos();
         let inside = left + READING >= began.wall && came <= ended.wall + READING;
         let trip = came.checked_sub(left)?;
-        (steady && inside && trip <= outer).then_some(trip)
+        (ended.steady_since(began) && inside && trip <= outer).then_some(trip)
     });
     inner.map_or((outer, Timing::Monotonic), |trip| (trip, Timing::Kernel))
 }

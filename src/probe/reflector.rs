@@ -10,9 +10,10 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::socket::{SockType, SockaddrIn, bind};
 
-use super::clock::wall;
+use super::clock::Clock;
 use super::control;
 use super::error::Error;
+use super::moment::Moment;
 use super::reflect::{Asked, Leave, Reflect, Reflected, Settings, depart};
 use super::socket::{open, option};
 use super::stamp;
@@ -61,10 +62,12 @@ impl Reflector {
         let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK);
         let bell = Arc::new(bell.map_err(|errno| Error::Bell { thread: NAME, source: errno.into() })?);
         let (orders, heard) = channel();
+        let clock = Clock { begun: Instant::now() };
         let mut work = Work {
             socket,
             reflect: Reflect::new(options.port, options.settings),
-            begun: Instant::now(),
+            last: clock.moment(),
+            clock,
             incoming: vec![Datagram::new(ROOM); sys::MOST],
             outgoing: vec![Datagram::new(ROOM); sys::MOST],
             bell: Arc::clone(&bell),
@@ -128,7 +131,9 @@ fn listen(port: u16) -> Result<OwnedFd, Error> {
 struct Work {
     socket: OwnedFd,
     reflect: Reflect,
-    begun: Instant,
+    clock: Clock,
+    /// When it was looked last what has come.
+    last: Moment,
     incoming: Vec<Datagram>,
     outgoing: Vec<Datagram>,
     bell: Arc<EventFd>,
@@ -168,13 +173,19 @@ impl Work {
     fn reflect_some(&mut self) -> usize {
         // An error is of an earlier answer, or there is nothing.
         let count = sys::receive_many(self.socket.as_fd(), &mut self.incoming, false).unwrap_or(0);
-        let (up, now) = (self.begun.elapsed(), wall());
+        let now = self.clock.moment();
+        // Of a clock that was set meanwhile, the kernel's stamps may be on the other side of it.
+        let before = std::mem::replace(&mut self.last, now);
+        let steady = now.steady_since(before);
         let (mut answers, mut reply) = (0, Vec::new());
         for datagram in self.incoming.iter().take(count) {
-            let Some(asked) = asked(datagram, now) else { continue };
-            let Ok(Leave { source, link }) = self.reflect.answer(up, &asked, &mut reply) else { continue };
+            let Some(asked) = asked(datagram, now.wall, steady) else { continue };
+            let Ok(Leave { source, link }) = self.reflect.answer(now.up, &asked, &mut reply) else {
+                continue;
+            };
             if let Some(outgoing) = self.outgoing.get_mut(answers) {
-                depart(&mut reply, wall());
+                // By the clock that nobody sets.
+                depart(&mut reply, now.wall + self.clock.up().saturating_sub(now.up));
                 outgoing.fill(asked.from, &reply, &control::route(Some(source), link));
                 answers += 1;
             }
@@ -205,10 +216,10 @@ impl Work {
 }
 
 /// A datagram as a request. What is longer than any packet is nothing but malformed.
-fn asked(datagram: &Datagram, now: Duration) -> Option<Asked<'_>> {
+fn asked(datagram: &Datagram, now: Duration, steady: bool) -> Option<Asked<'_>> {
     let control = control::read(datagram.control());
     let arrival = control.arrival?;
-    let fresh = |stamp: &Duration| stamp.abs_diff(now) <= FRESH;
+    let fresh = |stamp: &Duration| steady && stamp.abs_diff(now) <= FRESH;
     let bytes = if datagram.truncated() { &[] } else { datagram.bytes() };
     Some(Asked {
         from: datagram.peer(),
