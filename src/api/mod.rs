@@ -31,7 +31,7 @@ mod routes;
 mod server;
 mod socket;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use handle::{Answer, Command, Failure, Handle, Request, Snapshot};
 pub use peer::{Access, Peer, Readers, Right, group_id};

@@ -149,29 +149,10 @@ mod tests {
 
     fn tunnel(name: &str) -> TunnelView {
         TunnelView {
-            name: name.to_owned(),
-            kind: Some("unicast".to_owned()),
-            state: TunnelState::Up,
-            reasons: vec![],
-            link: format!("gh-{name}"),
-            ifindex: Some(7),
             local: Some([198, 51, 100, 8].into()),
-            pool: None,
             remote: Some([192, 0, 2, 1].into()),
-            remotes: vec![],
-            key: None,
             overlay: Some("169.254.10.0/31".to_owned()),
-            peer: None,
-            mtu: Some(1476),
-            overhead: 24,
-            vrf: None,
-            client: None,
-            routes: vec![],
-            groups: vec![],
-            counters: None,
-            up_since: None,
-            last_repair: None,
-            probe: None,
+            ..crate::api::tests::tunnel(name)
         }
     }
 

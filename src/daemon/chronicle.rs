@@ -225,7 +225,8 @@ impl Chronicle {
     }
 }
 
-fn event(at: Moment, kind: EventKind, tunnel: Option<&TunnelName>, text: String) -> Event {
+/// Something that happened at this moment.
+pub fn event(at: Moment, kind: EventKind, tunnel: Option<&TunnelName>, text: String) -> Event {
     Event { at_ms: at.wall_ms, kind, tunnel: tunnel.cloned(), text }
 }
 

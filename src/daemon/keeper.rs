@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::chronicle::{Around, Chronicle};
+use super::chronicle::{Around, Chronicle, event};
 use super::clock::Clock;
 use super::inbox::Inbox;
 use super::measured::probes;
@@ -331,7 +331,7 @@ impl Keeper {
     }
 
     pub fn record(&mut self, kind: EventKind, text: String) {
-        let event = Event { at_ms: self.clock.moment().wall_ms, kind, tunnel: None, text };
+        let event = event(self.clock.moment(), kind, None, text);
         self.publisher.record(&mut self.state, &[event]);
     }
 

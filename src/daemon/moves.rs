@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use super::chronicle::event;
 use super::keeper::{Aim, Keeper};
 use super::publisher::sentence;
 use crate::api::{Answer, Failure};
@@ -30,13 +31,11 @@ impl Keeper {
     }
 
     fn tell_liveness(&mut self, changes: &[(TunnelName, Change)]) {
-        let events = changes.iter().map(|(tunnel, Change { from: _, to })| Event {
-            at_ms: self.clock.moment().wall_ms,
-            kind: EventKind::Live,
-            tunnel: Some(tunnel.clone()),
-            text: to.to_string(),
-        });
-        let events: Vec<Event> = events.collect();
+        let at = self.clock.moment();
+        let told = |(tunnel, change): &(TunnelName, Change)| {
+            event(at, EventKind::Live, Some(tunnel), change.to.to_string())
+        };
+        let events: Vec<Event> = changes.iter().map(told).collect();
         self.publisher.record(&mut self.state, &events);
         if !events.is_empty() {
             self.show();
@@ -63,8 +62,7 @@ impl Keeper {
         for (tunnel, (to, why)) in moves {
             if self.leads_to(tunnel) == Some(*to) {
                 self.prober.survey.moved(at.up, tunnel, *to);
-                let (kind, text) = (EventKind::Move, why.clone());
-                told.push(Event { at_ms: at.wall_ms, kind, tunnel: Some(tunnel.clone()), text });
+                told.push(event(at, EventKind::Move, Some(tunnel), why.clone()));
             } else {
                 self.prober.survey.could_not_move(at.up, tunnel, *to);
                 stay.insert(tunnel.clone(), before.get(tunnel).copied().unwrap_or_default());
@@ -103,14 +101,9 @@ impl Keeper {
             tracing::error!("it cannot be written that tunnels stay: {}", sentence(error));
         }
         let text = "it could not be moved, and stays where it was";
-        let at_ms = self.clock.moment().wall_ms;
-        let event = |tunnel: &TunnelName| Event {
-            at_ms,
-            kind: EventKind::Fail,
-            tunnel: Some(tunnel.clone()),
-            text: text.to_owned(),
-        };
-        let events: Vec<Event> = stay.keys().map(event).collect();
+        let at = self.clock.moment();
+        let told = |tunnel| event(at, EventKind::Fail, Some(tunnel), text.to_owned());
+        let events: Vec<Event> = stay.keys().map(told).collect();
         self.publisher.record(&mut self.state, &events);
         let _ = self.turn(Aim::Keep, |_| ());
     }
@@ -156,10 +149,8 @@ impl Keeper {
             let written = self.state.change(|change| change.choose(tunnel, Chosen { held, ..before }));
             written.map_err(failed)?;
             let text = if held { "from now on it is moved by hand only" } else { "it may be moved again" };
-            let at_ms = self.clock.moment().wall_ms;
-            let tunnel = Some(tunnel.clone());
-            let event = Event { at_ms, kind: EventKind::Move, tunnel, text: text.to_owned() };
-            self.publisher.record(&mut self.state, &[event]);
+            let told = event(self.clock.moment(), EventKind::Move, Some(tunnel), text.to_owned());
+            self.publisher.record(&mut self.state, &[told]);
         }
         if !self.flushed {
             self.turn(Aim::Keep, |_| ()).map_err(Failure::Failed)?;

@@ -95,7 +95,12 @@ impl Prober {
     /// The tunnels are as this look says.
     pub fn follow(&mut self, config: &Config, look: &Look) {
         let enabled = config.tunnels.values().filter(|tunnel| tunnel.enable);
-        let subjects = enabled.filter_map(|tunnel| Some((tunnel.name.clone(), subject(tunnel, look)?)));
+        let links = look.observed.by_name();
+        let subject = |tunnel: &Tunnel| {
+            let link = links.get(tunnel.name.link().as_str()).copied();
+            Some((tunnel.name.clone(), subject(tunnel, link, look)?))
+        };
+        let subjects = enabled.filter_map(subject);
         self.survey.set(self.clock.up(), &config.probe, subjects.collect());
         self.looked = None;
         let again = self.again();
@@ -162,7 +167,8 @@ impl Prober {
         };
         let asks = self.survey.asks(now);
         if doubted.is_empty() {
-            let demand = self.survey.demand(now);
+            let paces = asks.values().flat_map(|ask| ask.methods.values());
+            let demand: f64 = paces.map(|pace| 1.0 / pace.interval.as_secs_f64()).sum();
             self.crowded = (demand > f64::from(self.budget)).then(|| {
                 format!(
                     "{demand:.0} probes a second are asked for, and [probe] packets allows {}",
@@ -236,7 +242,8 @@ fn settings(declared: &Reflecting, config: &Config, look: &Look) -> Settings {
     let enabled = || config.tunnels.values().filter(|tunnel| tunnel.enable);
     let locals = look.locals.values().filter_map(|local| local.as_ref().ok()).copied();
     let peers = enabled().map(|tunnel| Ipv4Network::from(tunnel.peer()));
-    let link = |tunnel: &Tunnel| look.observed.link(tunnel.name.link().as_str()).map(|link| link.index);
+    let links = look.observed.by_name();
+    let link = |tunnel: &Tunnel| links.get(tunnel.name.link().as_str()).map(|link| link.index);
     Settings {
         addresses: Some(locals.chain(enabled().map(|tunnel| tunnel.overlay.ip())).collect()),
         allow: declared.allow.iter().copied().chain(peers).collect(),
@@ -247,9 +254,9 @@ fn settings(declared: &Reflecting, config: &Config, look: &Look) -> Settings {
 }
 
 /// `None`: it cannot have a remote.
-fn subject(tunnel: &Tunnel, look: &Look) -> Option<Subject> {
+fn subject(tunnel: &Tunnel, link: Option<&Link>, look: &Look) -> Option<Subject> {
     let chosen = look.choices.get(&tunnel.name);
-    let link = look.observed.link(tunnel.name.link().as_str()).filter(|link| link.gre().is_some() && link.up);
+    let link = link.filter(|link| link.gre().is_some() && link.up);
     // The kernel says where it leads, whatever was chosen.
     let leads =
         link.and_then(Link::gre).map(|gre| gre.remote).filter(|remote| tunnel.remotes.contains(remote));

@@ -64,6 +64,11 @@ impl Observed {
         self.addresses.range(least..).take_while(move |address| address.link == index)
     }
 
+    /// All links by their names, for who looks many up.
+    pub fn by_name(&self) -> BTreeMap<&str, &Link> {
+        self.links.values().map(|link| (link.name.as_str(), link)).collect()
+    }
+
     /// The link of that name; names are unique in a network namespace.
     pub fn link(&self, name: &str) -> Option<&Link> {
         self.links.values().find(|link| link.name == name)

@@ -62,8 +62,7 @@ struct Here<'a> {
 impl<'a> Here<'a> {
     fn new(observed: &'a Observed) -> Self {
         let addresses = observed.addresses.iter().map(|address| address.address.ip()).collect();
-        let links = observed.links.values().map(|link| (link.name.as_str(), link)).collect();
-        Self { observed, addresses, links }
+        Self { observed, addresses, links: observed.by_name() }
     }
 
     fn link(&self, name: &LinkName) -> Option<&'a Link> {

@@ -5,14 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::AsFd;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use super::book::{Ask, Book, Census, Report};
 use super::budget::Budget;
@@ -24,6 +21,7 @@ use super::line::Line;
 use super::session::Question;
 use super::socket::{Received, Socket};
 use super::stamp::Request;
+use super::worker::{Orders, Worker};
 use crate::model::Target;
 
 const NAME: &str = "probe engine";
@@ -49,12 +47,9 @@ impl Default for Options {
 
 /// The thread that asks. It ends when this is dropped.
 #[derive(Debug)]
-pub struct Engine {
-    orders: Option<Sender<Order>>,
-    bell: Arc<EventFd>,
-    thread: Option<JoinHandle<()>>,
-}
+pub struct Engine(Worker<Order>);
 
+#[derive(Debug)]
 enum Order {
     Ask(BTreeMap<Target, Ask>),
     Count(Sender<Census>),
@@ -67,58 +62,22 @@ impl Engine {
         options: Options,
         mut report: impl FnMut(Vec<Report>) + Send + 'static,
     ) -> Result<Self, Error> {
-        let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK);
-        let bell = bell.map_err(|errno| Error::Bell { thread: NAME, source: errno.into() })?;
-        let bell = Arc::new(bell);
-        let (orders, heard) = channel();
         let burst = (options.budget / 1000).saturating_mul(BURST.0).max(BURST.1);
-        let mut work = Work {
-            clock: Clock { begun: options.begun },
-            book: Book::new(Key::new(), Budget::new(options.budget, burst, Duration::ZERO), Duration::ZERO),
-            echoes: Line::new(Socket::icmp()?),
-            stamps: Line::new(Socket::stamp()?),
-            bell: Arc::clone(&bell),
-            orders: heard,
-        };
-        let builder = std::thread::Builder::new().name("probes".to_owned());
-        let thread = builder.spawn(move || work.run(&mut report));
-        let thread = thread.map_err(|source| Error::Thread { thread: NAME, source })?;
-        Ok(Self { orders: Some(orders), bell, thread: Some(thread) })
+        let clock = Clock { begun: options.begun };
+        let book = Book::new(Key::new(), Budget::new(options.budget, burst, Duration::ZERO), Duration::ZERO);
+        let (echoes, stamps) = (Line::new(Socket::icmp()?), Line::new(Socket::stamp()?));
+        let work = move |orders| Work { clock, book, echoes, stamps, orders }.run(&mut report);
+        Worker::start(NAME, "probes", work).map(Self)
     }
 
     /// From now on these are asked, and no others. Who stays keeps what is under way.
     pub fn ask(&self, targets: BTreeMap<Target, Ask>) -> Result<(), Error> {
-        self.order(Order::Ask(targets))
+        self.0.order(Order::Ask(targets))
     }
 
     /// What was counted and not believed so far.
     pub fn census(&self) -> Result<Census, Error> {
-        let (tell, told) = channel();
-        self.order(Order::Count(tell))?;
-        told.recv().map_err(|_| Error::Ended { thread: NAME })
-    }
-
-    fn order(&self, order: Order) -> Result<(), Error> {
-        let sent = self.orders.as_ref().map(|orders| orders.send(order));
-        sent.and_then(Result::ok).ok_or(Error::Ended { thread: NAME })?;
-        self.ring();
-        Ok(())
-    }
-
-    fn ring(&self) {
-        // The one error is a counter of 2^64: it rings already.
-        let _ = self.bell.write(1);
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        self.orders = None;
-        self.ring();
-        if let Some(thread) = self.thread.take() {
-            // What it panicked with, the panic hook has told.
-            let _ = thread.join();
-        }
+        self.0.ask(Order::Count)
     }
 }
 
@@ -128,8 +87,7 @@ struct Work {
     book: Book,
     echoes: Line,
     stamps: Line,
-    bell: Arc<EventFd>,
-    orders: Receiver<Order>,
+    orders: Orders<Order>,
 }
 
 impl Work {
@@ -151,15 +109,12 @@ impl Work {
 
     /// False: it is to end.
     fn obey(&mut self) -> bool {
-        loop {
-            match self.orders.try_recv() {
-                Ok(Order::Ask(targets)) => self.book.ask(self.clock.up(), &targets),
-                // Who does not wait for it any more needs no answer.
-                Ok(Order::Count(tell)) => drop(tell.send(self.book.census())),
-                Err(TryRecvError::Empty) => return true,
-                Err(TryRecvError::Disconnected) => return false,
-            }
-        }
+        let Self { clock, book, orders, .. } = self;
+        orders.obey(|order| match order {
+            Order::Ask(targets) => book.ask(clock.up(), &targets),
+            // Who does not wait for it any more needs no answer.
+            Order::Count(tell) => drop(tell.send(book.census())),
+        })
     }
 
     fn send(&mut self) {
@@ -200,15 +155,14 @@ impl Work {
             }
             None => PollTimeout::NONE,
         };
-        let mut awaited = [self.echoes.socket.as_fd(), self.stamps.socket.as_fd(), self.bell.as_fd()]
+        let mut awaited = [self.echoes.socket.as_fd(), self.stamps.socket.as_fd(), self.orders.as_fd()]
             .map(|fd| PollFd::new(fd, PollFlags::POLLIN));
         let slept = poll(&mut awaited, wait);
         // Errors are always told (poll(2)).
         let [echoes, stamps, rung] = awaited.map(|one| one.any().unwrap_or(true));
         (self.echoes.ready, self.stamps.ready) = (echoes, stamps);
         if rung {
-            // Emptied before the orders are looked at: what comes after rings again.
-            let _ = self.bell.read();
+            self.orders.hush();
         }
         if !matches!(slept, Ok(_) | Err(Errno::EINTR)) {
             // No memory: the kernel may find some while nobody asks.

@@ -14,6 +14,7 @@
 //! | [`book`] | all targets: who is asked next, whose a reply is (pure) |
 //! | `control` | what the kernel says beside a datagram, as bytes (pure) |
 //! | `clock`, `socket`, `line` | the clocks read; a socket; a socket with what leaves by it |
+//! | `worker` | a thread and the orders that it is given |
 //! | [`engine`] | the one thread that asks all targets |
 //! | [`reflect`], `recent` | what a STAMP reflector answers, and its bounded table (pure) |
 //! | [`reflector`] | its socket and its thread |
@@ -60,6 +61,7 @@ pub mod stamp;
 pub mod survey;
 pub mod wheel;
 pub mod window;
+mod worker;
 
 pub use book::{Ask, Census, Pace, Report};
 pub use engine::Engine;

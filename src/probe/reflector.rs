@@ -1,13 +1,10 @@
 //! A STAMP Session-Reflector on a thread of its own. Shell around [`Reflect`].
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::socket::{SockType, SockaddrIn, bind};
 
 use super::clock::Clock;
@@ -17,6 +14,7 @@ use super::moment::Moment;
 use super::reflect::{Asked, Leave, Reflect, Reflected, Settings, depart};
 use super::socket::{open, option};
 use super::stamp;
+use super::worker::{Orders, Worker};
 use crate::sys::{self, Datagram};
 
 const NAME: &str = "STAMP reflector";
@@ -43,11 +41,7 @@ impl Default for Options {
 
 /// The thread that answers. It ends when this is dropped.
 #[derive(Debug)]
-pub struct Reflector {
-    orders: Option<Sender<Order>>,
-    bell: Arc<EventFd>,
-    thread: Option<JoinHandle<()>>,
-}
+pub struct Reflector(Worker<Order>);
 
 #[derive(Debug)]
 enum Order {
@@ -59,59 +53,23 @@ impl Reflector {
     /// Opens the socket in the network namespace of the calling thread, and answers.
     pub fn start(options: Options) -> Result<Self, Error> {
         let socket = listen(options.port)?;
-        let bell = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK);
-        let bell = Arc::new(bell.map_err(|errno| Error::Bell { thread: NAME, source: errno.into() })?);
-        let (orders, heard) = channel();
         let clock = Clock { begun: Instant::now() };
-        let mut work = Work {
-            socket,
-            reflect: Reflect::new(options.port, options.settings),
-            last: clock.moment(),
-            clock,
-            incoming: vec![Datagram::new(ROOM); sys::MOST],
-            outgoing: vec![Datagram::new(ROOM); sys::MOST],
-            bell: Arc::clone(&bell),
-            orders: heard,
+        let reflect = Reflect::new(options.port, options.settings);
+        let work = move |orders| {
+            let [incoming, outgoing] = [(); 2].map(|()| vec![Datagram::new(ROOM); sys::MOST]);
+            Work { socket, reflect, last: clock.moment(), clock, incoming, outgoing, orders }.run();
         };
-        let builder = std::thread::Builder::new().name("reflector".to_owned());
-        let thread = builder.spawn(move || work.run());
-        let thread = thread.map_err(|source| Error::Thread { thread: NAME, source })?;
-        Ok(Self { orders: Some(orders), bell, thread: Some(thread) })
+        Worker::start(NAME, "reflector", work).map(Self)
     }
 
     /// Other settings from now on; sessions go on.
     pub fn set(&self, settings: Settings) -> Result<(), Error> {
-        self.order(Order::Set(settings))
+        self.0.order(Order::Set(settings))
     }
 
     /// What came of all requests so far.
     pub fn counts(&self) -> Result<Reflected, Error> {
-        let (tell, told) = channel();
-        self.order(Order::Count(tell))?;
-        told.recv().map_err(|_| Error::Ended { thread: NAME })
-    }
-
-    fn order(&self, order: Order) -> Result<(), Error> {
-        let sent = self.orders.as_ref().map(|orders| orders.send(order));
-        sent.and_then(Result::ok).ok_or(Error::Ended { thread: NAME })?;
-        self.ring();
-        Ok(())
-    }
-
-    fn ring(&self) {
-        // The one error is a counter of 2^64: it rings already.
-        let _ = self.bell.write(1);
-    }
-}
-
-impl Drop for Reflector {
-    fn drop(&mut self) {
-        self.orders = None;
-        self.ring();
-        if let Some(thread) = self.thread.take() {
-            // What it panicked with, the panic hook has told.
-            let _ = thread.join();
-        }
+        self.0.ask(Order::Count)
     }
 }
 
@@ -136,8 +94,7 @@ struct Work {
     last: Moment,
     incoming: Vec<Datagram>,
     outgoing: Vec<Datagram>,
-    bell: Arc<EventFd>,
-    orders: Receiver<Order>,
+    orders: Orders<Order>,
 }
 
 impl Work {
@@ -156,17 +113,13 @@ impl Work {
 
     /// False: it is to end.
     fn obey(&mut self) -> bool {
-        // Emptied before the orders are looked at: what comes after rings again.
-        let _ = self.bell.read();
-        loop {
-            match self.orders.try_recv() {
-                Ok(Order::Set(settings)) => self.reflect.set(settings),
-                // Who does not wait for it any more needs no answer.
-                Ok(Order::Count(tell)) => drop(tell.send(self.reflect.counts())),
-                Err(TryRecvError::Empty) => return true,
-                Err(TryRecvError::Disconnected) => return false,
-            }
-        }
+        let Self { reflect, orders, .. } = self;
+        orders.hush();
+        orders.obey(|order| match order {
+            Order::Set(settings) => reflect.set(settings),
+            // Who does not wait for it any more needs no answer.
+            Order::Count(tell) => drop(tell.send(reflect.counts())),
+        })
     }
 
     /// How many requests came.
@@ -209,7 +162,7 @@ impl Work {
 
     fn sleep(&self) {
         let mut awaited =
-            [self.socket.as_fd(), self.bell.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+            [self.socket.as_fd(), self.orders.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
         // Interrupted, or no memory: looked at again.
         let _ = poll(&mut awaited, PollTimeout::NONE);
     }

@@ -117,11 +117,9 @@ impl Request {
 
 impl Reply {
     pub fn encode(&self) -> [u8; LENGTH] {
-        let mut bytes = [0; LENGTH];
-        bytes[0..4].copy_from_slice(&self.sequence.to_be_bytes());
-        bytes[4..12].copy_from_slice(&self.timestamp.0.to_be_bytes());
-        bytes[12..14].copy_from_slice(&self.error.0.to_be_bytes());
-        bytes[14..16].copy_from_slice(&self.session.to_be_bytes());
+        // It begins as a request does.
+        let Self { sequence, timestamp, error, session, .. } = *self;
+        let mut bytes = Request { sequence, timestamp, error, session }.encode();
         bytes[16..24].copy_from_slice(&self.received.0.to_be_bytes());
         bytes[24..28].copy_from_slice(&self.sender_sequence.to_be_bytes());
         bytes[28..36].copy_from_slice(&self.sender_timestamp.0.to_be_bytes());
@@ -133,11 +131,12 @@ impl Reply {
     /// `None`: too short. Bytes that must be zero are not looked at (RFC 8762, 4.3.1), nor is what follows.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes = bytes.first_chunk::<LENGTH>()?;
+        let Request { sequence, timestamp, error, session } = Request::decode(bytes)?;
         Some(Self {
-            sequence: u32::from_be_bytes(*bytes[0..].first_chunk()?),
-            timestamp: Timestamp(u64::from_be_bytes(*bytes[4..].first_chunk()?)),
-            error: ErrorEstimate(u16::from_be_bytes(*bytes[12..].first_chunk()?)),
-            session: u16::from_be_bytes(*bytes[14..].first_chunk()?),
+            sequence,
+            timestamp,
+            error,
+            session,
             received: Timestamp(u64::from_be_bytes(*bytes[16..].first_chunk()?)),
             sender_sequence: u32::from_be_bytes(*bytes[24..].first_chunk()?),
             sender_timestamp: Timestamp(u64::from_be_bytes(*bytes[28..].first_chunk()?)),

@@ -236,13 +236,6 @@ impl Survey {
         doubted.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Probes a second that are asked for when nothing is in doubt.
-    pub fn demand(&self, now: Duration) -> f64 {
-        let asks = self.asks(now);
-        let paces = asks.values().flat_map(|ask| ask.methods.values());
-        paces.map(|pace| 1.0 / pace.interval.as_secs_f64()).sum()
-    }
-
     /// All terminations by tunnel, each tunnel's best first; the newest `series` round trips of each method.
     pub fn rows(&self, now: Duration, series: usize) -> Vec<(TunnelName, Row)> {
         let mut rows = Vec::new();

@@ -226,7 +226,8 @@ fn snapshot() -> Snapshot {
     Snapshot { ready: true, status, leases: vec![lease], pools, plan: plan("as last seen") }
 }
 
-fn tunnel(name: &str) -> TunnelView {
+/// Also what the tests of other rooms show.
+pub fn tunnel(name: &str) -> TunnelView {
     TunnelView {
         name: name.to_owned(),
         kind: Some("unicast".to_owned()),

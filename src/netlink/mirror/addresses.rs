@@ -51,9 +51,7 @@ impl Mirror {
     }
 
     pub(super) fn on_link(&self, link: u32) -> impl Iterator<Item = &Address> {
-        let least = Ipv4Network::from(Ipv4Addr::UNSPECIFIED);
-        let here = self.observed.addresses.range(floor(link, least)..);
-        here.take_while(move |address| address.link == link)
+        self.observed.addresses_on(link)
     }
 
     fn addresses_become(&mut self, mut before: BTreeSet<Address>, now: &BTreeSet<Address>) {
