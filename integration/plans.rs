@@ -15,10 +15,10 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 use greyhound::config::{self, Config};
-use greyhound::inventory::{State, Supply};
 use greyhound::model::{Address, Desired, Link, LinkKind, Observed, Owned, Path as UnderlayPath, Scope};
 use greyhound::plan::{Declared, Plan, desire, plan, render};
 use greyhound::reconcile::{claims, locals};
+use greyhound::store::{State, Supply};
 
 #[test]
 fn every_case_gives_its_golden_plan() {

@@ -13,13 +13,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("alloc", &["model"]),
     ("plan", &["model"]),
     ("netlink", &["model", "plan"]),
-    ("inventory", &["model", "alloc"]),
+    ("store", &["model", "alloc"]),
     ("probe", &["model", "sys"]),
     ("sys", &[]),
     ("api", &["model", "sys"]),
-    ("reconcile", &["model", "config", "alloc", "plan", "netlink", "inventory", "api"]),
-    ("daemon", &["model", "config", "alloc", "plan", "netlink", "inventory", "probe", "api", "reconcile"]),
-    ("cli", &["model", "config", "alloc", "plan", "netlink", "inventory", "probe", "api", "reconcile"]),
+    ("reconcile", &["model", "config", "alloc", "plan", "netlink", "store", "api"]),
+    ("daemon", &["model", "config", "alloc", "plan", "netlink", "store", "probe", "api", "reconcile"]),
+    ("cli", &["model", "config", "alloc", "plan", "netlink", "store", "probe", "api", "reconcile"]),
 ];
 
 /// Rooms that compute values and nothing else: time is an argument, and nothing is read or written.
@@ -56,7 +56,7 @@ const IMPURE: &[&str] = &[
 const ONLY_IN: &[(&str, &str)] = &[
     ("netlink_", "netlink"),
     ("rtnetlink", "netlink"),
-    ("rusqlite", "inventory"),
+    ("rusqlite", "store"),
     ("clap", "cli"),
     ("comfy_table", "cli"),
 ];
@@ -224,7 +224,7 @@ fn files_are_short_and_say_what_they_are() {
 #[test]
 fn the_walls_would_be_noticed_if_broken() {
     assert_eq!(uses("use crate::netlink::Netlink;"), ["netlink"]);
-    assert_eq!(uses("use crate::{inventory, netlink};"), ["inventory", "netlink"]);
+    assert_eq!(uses("use crate::{netlink, store};"), ["netlink", "store"]);
     assert_eq!(uses("let x = crate::alloc::choose(crate::model::X);"), ["alloc", "model"]);
     assert_eq!(code("//! crate::x\nfn a() {}\n#[cfg(test)]\nmod tests {\n}").count(), 1);
 }

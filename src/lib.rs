@@ -11,7 +11,7 @@
 //! | [`plan`] | desired and observed into ordered steps, and a plan into text (pure) |
 //! | [`netlink`] | the only room that speaks netlink |
 //! | [`probe`] | how far away a termination is, measured; its codecs and judgement are pure |
-//! | [`inventory`] | the store of claims and leases |
+//! | [`store`] | what this host keeps: claims, leases, choices, events |
 //! | [`api`] | HTTP and JSON on a unix socket, and the data that is shown |
 //! | [`reconcile`] | the turn: look, lease, plan, claim, apply, read back |
 //! | [`daemon`] | the loop that keeps the declaration true, and all that is wired to it |
@@ -22,10 +22,10 @@ pub mod api;
 pub mod cli;
 pub mod config;
 pub mod daemon;
-pub mod inventory;
 pub mod model;
 pub mod netlink;
 pub mod plan;
 pub mod probe;
 pub mod reconcile;
+pub mod store;
 mod sys;

@@ -7,9 +7,9 @@ use anyhow::Context as _;
 
 use super::output;
 use crate::config::{self, Config, Diagnostics};
-use crate::inventory::State;
 use crate::netlink::Netlink;
 use crate::reconcile::{self, Goal, Look, Turn};
+use crate::store::State;
 
 /// Where the declaration is read from when nothing else is said.
 pub const CONFIG: &str = "/etc/greyhound/greyhound.toml";

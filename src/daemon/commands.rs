@@ -8,9 +8,9 @@ use super::publisher::{event_view, sentence};
 use super::source::Bad;
 use crate::api::{Answer, Command, Failure, Request};
 use crate::config::Config;
-use crate::inventory::State;
 use crate::model::{EventKind, TunnelName};
 use crate::reconcile::{self, Goal, Turn, view};
+use crate::store::State;
 
 impl Keeper {
     /// Does what is asked, and answers.

@@ -17,10 +17,10 @@ use super::prober::Prober;
 use super::publisher::{Publisher, Shown, links, sentence};
 use super::source::Source;
 use crate::config::Config;
-use crate::inventory::State;
 use crate::model::{Counters, Event, EventKind};
 use crate::netlink::Requests;
 use crate::reconcile::{self, Error, Goal, Halted, Look, Outcome, Turn};
+use crate::store::State;
 
 /// How often everything is read anew: some changes make no event.
 const CHECK: Duration = Duration::from_secs(10);

@@ -8,9 +8,9 @@ use super::chronicle::event;
 use super::keeper::{Aim, Keeper};
 use super::publisher::sentence;
 use crate::api::{Answer, Failure};
-use crate::inventory;
 use crate::model::{Chosen, Event, EventKind, TunnelName};
 use crate::probe::liveness::Change;
+use crate::store;
 
 impl Keeper {
     /// Takes in what was measured, and does what follows from it.
@@ -77,9 +77,9 @@ impl Keeper {
     fn choose<'a>(
         &mut self,
         moves: impl Iterator<Item = (&'a TunnelName, Ipv4Addr)>,
-    ) -> Result<BTreeMap<TunnelName, Chosen>, inventory::Error> {
+    ) -> Result<BTreeMap<TunnelName, Chosen>, store::Error> {
         let before = self.state.choices()?;
-        self.state.change::<_, inventory::Error>(|change| {
+        self.state.change::<_, store::Error>(|change| {
             for (tunnel, to) in moves {
                 let held = before.get(tunnel).is_some_and(|chosen| chosen.held);
                 change.choose(tunnel, Chosen { remote: Some(to), held })?;
@@ -94,7 +94,7 @@ impl Keeper {
         if stay.is_empty() {
             return;
         }
-        let written = self.state.change::<_, inventory::Error>(|change| {
+        let written = self.state.change::<_, store::Error>(|change| {
             stay.iter().try_for_each(|(tunnel, before)| change.choose(tunnel, *before))
         });
         if let Err(error) = written {
@@ -143,7 +143,7 @@ impl Keeper {
         if !self.config.tunnels.contains_key(tunnel) {
             return Err(Failure::Wrong(format!("there is no tunnel {tunnel}")));
         }
-        let failed = |error: inventory::Error| Failure::Failed(sentence(error));
+        let failed = |error: store::Error| Failure::Failed(sentence(error));
         let before = self.state.choices().map_err(failed)?.get(tunnel).copied().unwrap_or_default();
         if before.held != held {
             let written = self.state.change(|change| change.choose(tunnel, Chosen { held, ..before }));

@@ -8,9 +8,9 @@ use tokio::sync::{broadcast, watch};
 use crate::api::Snapshot;
 use crate::api::dto::{CountersView, EventView, PlanView, PoolsView, ProbeView, RepairView, StatusView};
 use crate::config::Config;
-use crate::inventory::{self, State};
 use crate::model::{Counters, Event, EventKind, TunnelName};
 use crate::reconcile::{self, Look, locals, view};
+use crate::store::{self, State};
 
 /// The ends that the loop holds.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Publisher {
             return;
         }
         events.iter().for_each(log);
-        match state.change::<_, inventory::Error>(|change| change.record(events)) {
+        match state.change::<_, store::Error>(|change| change.record(events)) {
             // Nobody may be following.
             Ok(first) => {
                 (first..).zip(events).for_each(|(seq, event)| drop(self.events.send(event_view(seq, event))))
@@ -58,7 +58,7 @@ impl Publisher {
     }
 
     /// Puts what is shown into the snapshot.
-    pub fn show(&self, shown: Shown<'_>, state: &State) -> Result<(), inventory::Error> {
+    pub fn show(&self, shown: Shown<'_>, state: &State) -> Result<(), store::Error> {
         let Shown { config, look, counters, mut probes, notes } = shown;
         let book = state.book()?;
         let foreign = locals::foreign(&look.observed, &config.tunnels, &look.owned);
@@ -115,7 +115,7 @@ fn fill(
     status: &mut StatusView,
     state: &State,
     counters: &BTreeMap<u32, Counters>,
-) -> Result<(), inventory::Error> {
+) -> Result<(), store::Error> {
     let (made, repairs) = (state.made_at()?, state.repairs()?);
     let texts = |tunnel: &TunnelName| tunnel.to_string();
     let made: BTreeMap<String, u64> = made.iter().map(|(tunnel, at)| (texts(tunnel), *at)).collect();

@@ -23,8 +23,8 @@ use super::publisher::{Publisher, nothing};
 use super::source::{Bad, Source};
 use crate::api::{self, Access, Handle, Limits, Readers, Request, Socket, group_id};
 use crate::config::{Config, DaemonConfig};
-use crate::inventory::State;
 use crate::reconcile::{Lock, may_change, take_home};
+use crate::store::State;
 
 /// Requests between the API and the loop's own queue.
 const REQUESTS: usize = 16;

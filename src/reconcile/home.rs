@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::Error;
-use crate::inventory::{self, State};
+use crate::store::{self, State};
 
 /// Under which name the store keeps it.
 const NAME: &str = "namespace";
@@ -24,7 +24,7 @@ pub fn take_home(state: &mut State, directory: &Path) -> Result<(), Error> {
     if let Some(inode) = there.and_then(|there| inode_of(&there, &here)).filter(|inode| lives(*inode)) {
         return Err(Error::Home { directory: directory.to_owned(), inode });
     }
-    state.change::<_, inventory::Error>(|change| change.note(NAME, &here)).map_err(trouble)
+    state.change::<_, store::Error>(|change| change.note(NAME, &here)).map_err(trouble)
 }
 
 /// `BOOT INODE` of this process's network namespace (namespaces(7)).
@@ -76,7 +76,7 @@ mod tests {
         take_home(&mut state, directory.path()).unwrap();
         // One that is gone leaves its store to the next.
         let boot = here().unwrap().split_once(' ').unwrap().0.to_owned();
-        state.change::<_, inventory::Error>(|change| change.note(NAME, &format!("{boot} 1"))).unwrap();
+        state.change::<_, store::Error>(|change| change.note(NAME, &format!("{boot} 1"))).unwrap();
         take_home(&mut state, directory.path()).unwrap();
         assert_eq!(state.note(NAME).unwrap(), here());
     }

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 use crate::alloc::{Ask, Foreign};
-use crate::inventory::{Change, Error, Supply};
 use crate::model::{
     HolderName, LeaseState, Link, Local, Observed, Owned, PoolName, Purpose, Tunnel, TunnelName,
 };
 use crate::plan::addresses::is_labelled;
+use crate::store::{Change, Error, Supply};
 
 /// Each enabled tunnel's local address, or why it has none.
 pub type Locals = BTreeMap<TunnelName, Result<Ipv4Addr, String>>;

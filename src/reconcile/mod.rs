@@ -27,7 +27,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use thiserror::Error;
 
 use crate::model::Timestamp;
-use crate::{inventory, netlink};
+use crate::{netlink, store};
 
 pub use capability::may_change;
 pub use declaration::read_declaration;
@@ -54,7 +54,7 @@ pub enum Error {
     #[error("the kernel could not be read or changed")]
     Netlink(#[from] netlink::Error),
     #[error("the state in {} cannot be used", directory.display())]
-    State { directory: PathBuf, source: Box<inventory::Error> },
+    State { directory: PathBuf, source: Box<store::Error> },
 }
 
 impl From<Halted> for Error {

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use super::locals::{self, Locals};
 use super::{Error, claims};
 use crate::config::Config;
-use crate::inventory::{self, Change, State, Supply};
 use crate::model::{Chosen, Desired, HolderName, LeaseState, Observed, Owned, Timestamp, TunnelName};
 use crate::netlink::{self, Netlink, StepError};
 use crate::plan::{Declared, Orphans, Plan, PlannedStep, Step, desire, plan, render};
+use crate::store::{self, Change, State, Supply};
 
 /// The most times that one turn applies and reads back. One is enough unless somebody interferes.
 const ROUNDS: usize = 3;
@@ -218,7 +218,7 @@ impl<K: Kernel> Turn<'_, K> {
         written.map_err(|source| self.state_error(source))
     }
 
-    fn state_error(&self, source: inventory::Error) -> Error {
+    fn state_error(&self, source: store::Error) -> Error {
         Error::State { directory: self.goal.config.daemon.state_dir.clone(), source: Box::new(source) }
     }
 }
@@ -228,7 +228,7 @@ fn release(
     change: &mut Change<'_>,
     declared: &BTreeSet<HolderName>,
     now: Timestamp,
-) -> Result<bool, inventory::Error> {
+) -> Result<bool, store::Error> {
     let in_kernel: BTreeSet<HolderName> = change.claims()?.keys().map(|tunnel| tunnel.holder()).collect();
     let leases = change.leases()?.into_iter();
     let active = leases.filter(|lease| lease.state == LeaseState::Active).map(|lease| lease.holder);

@@ -98,7 +98,7 @@ fn lease(dir: &Path, holder: &str) -> Result<Lease, Error> {
 
 fn spawn(dir: &Path, n: u32) -> Child {
     Command::new(env::current_exe().unwrap())
-        .args(["--exact", "inventory::crash::a_worker_leases_what_it_needs"])
+        .args(["--exact", "store::crash::a_worker_leases_what_it_needs"])
         .env(VARIABLE, format!("{}:{n}", dir.display()))
         .stdout(Stdio::null())
         .spawn()

@@ -13,7 +13,7 @@
 //! | `journal` | the write-ahead log, or what does where there can be none |
 //! | `schema` | the tables (`schema.sql`) and the way from older ones |
 //!
-//! An inventory shared by several hosts will be a file and a trait of its own, beside this.
+//! The inventory that several hosts share is another file, and another room.
 
 pub mod choices;
 pub mod claims;
