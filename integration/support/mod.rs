@@ -13,6 +13,7 @@
 //! | `underlay` | `Underlay`: hosts around a router, with MTU, netem and cuts |
 //! | `capture`  | `Capture`: the packets of one interface, as `packet` decodes them |
 //! | `traffic`  | `Sender`, `Receiver`: a numbered UDP stream, to an address or a group |
+//! | `limit`    | `Limit`: names a scenario that does not end, with what everything waits for, and ends the run |
 //! | `retry`    | `eventually`: what must become true within a time |
 //!
 //! Everything that is started or made is a guard, and ends with its scope, also in a panic.
@@ -22,6 +23,7 @@ pub mod command;
 pub mod daemon;
 pub mod greyhound;
 pub mod host;
+pub mod limit;
 pub mod many;
 pub mod needs;
 pub mod notify;

@@ -1,6 +1,6 @@
 //! A scenario: a name that says what it shows, and a function that shows it in a world of its own.
 
-use super::{needs::Need, world::World};
+use super::{limit::Limit, needs::Need, world::World};
 use libtest_mimic::{Completion, Failed, Trial};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -53,6 +53,7 @@ impl Scenario {
             return skip(&unmet.join("; "));
         }
         let _turn = Turn::take(self.exclusive);
+        let _limit = Limit::begin(self.full_name());
         let world = World::new().map_err(|error| format!("{error:#}"))?;
         let outcome = catch_unwind(AssertUnwindSafe(|| (self.show)(&world)));
         let complaint = match outcome {

@@ -2,7 +2,9 @@
 
 use super::host::Host;
 use anyhow::{Context, Result};
+use nix::sys::socket::{setsockopt, sockopt};
 use std::cell::{Cell, RefCell};
+use std::net::{Ipv4Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::OnceLock;
@@ -19,15 +21,31 @@ struct Base {
 
 static BASE: OnceLock<Base> = OnceLock::new();
 
+/// What a run of all scenarios holds to its end.
+pub struct Opened {
+    _folder: TempDir,
+    _stamped: UdpSocket,
+}
+
 /// Makes the folder of this run of all scenarios, with a copy of greyhound in memory, which starts several times
 /// faster than one on a shared folder. Removed with the guard.
-pub fn open_base() -> Result<TempDir> {
+pub fn open_base() -> Result<Opened> {
     let guard = tempfile::Builder::new().prefix("scenarios.").tempdir_in(MEMORY)?;
     let greyhound = guard.path().join("greyhound");
     std::fs::copy(env!("CARGO_BIN_EXE_greyhound"), &greyhound).context("copy of greyhound")?;
     let base = Base { folder: guard.path().to_owned(), greyhound };
     BASE.set(base).map_err(|_| anyhow::anyhow!("opened twice"))?;
-    Ok(guard)
+    Ok(Opened { _folder: guard, _stamped: stamped()? })
+}
+
+/// A socket that asks for time stamps of what comes. With the first and the last such socket the kernel rewrites its
+/// own code (the static key `netstamp_needed_key`, net/core/dev.c). QEMU 7.2 with two emulated processors under traffic
+/// may go on with the code in between, a breakpoint that is no longer there, and never come out of it again: with
+/// this one socket from the beginning to the end, no socket is the first or the last.
+fn stamped() -> Result<UdpSocket> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).context("socket with time stamps")?;
+    setsockopt(&socket, sockopt::ReceiveTimestamp, &true).context("time stamps")?;
+    Ok(socket)
 }
 
 fn base() -> &'static Base {
