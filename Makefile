@@ -1,6 +1,6 @@
 # make demo        the main job, shown in the lab
 # make test        everything that CI checks; installs what it needs
-# make bench       greyhound beside ip -batch, as ratios in one run
+# make bench       greyhound beside ip -batch and fping, as ratios in one run
 # make scenarios   the scenarios alone; ARGS= for a filter, --list or --test-threads
 
 .PHONY: bench demo test setup scenarios
@@ -8,11 +8,13 @@
 ARGS ?=
 # Cargo builds the scenarios, and runs them by this.
 LAB = target.'cfg(all())'.runner = ['$(CURDIR)/integration/lab']
+# What needs no GRE, on this kernel.
+HERE = target.'cfg(all())'.runner = ['$(CURDIR)/integration/lab', '--here']
 
 test: setup
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
-	cargo clippy --test scenarios --test demo --test bench -- -D warnings
+	cargo clippy --test scenarios --test demo --test bench --test bench_probes -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 	cargo test
 	$(MAKE) --no-print-directory scenarios
@@ -25,6 +27,7 @@ demo: setup
 
 bench: setup
 	cargo test --quiet --release --test bench --config "$(LAB)"
+	cargo test --quiet --release --test bench_probes --config "$(HERE)"
 
 scenarios: setup
 	cargo test --test scenarios --config "$(LAB)" -- $(ARGS)

@@ -5,13 +5,13 @@
 //! | bring-up | `apply` of a fresh declaration, leases and all, read back | `ip -batch` that makes the same objects |
 //! | tear-down | `flush`, read back | `ip -batch` that takes them away |
 //! | repair | the daemon: from the event of a deleted link to the event of its last route | `ip -batch` of that one tunnel |
-//! | probes | 4,000 targets on loopback, by ICMP echo and STAMP (`bench_probes`) | fping |
+//!
+//! The probes have a bench of their own, `bench_probes`.
 //!
 //! `GREYHOUND_BENCH_TUNNELS` and `GREYHOUND_BENCH_ROUNDS` say how many.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
-mod bench_probes;
 #[allow(dead_code, unused_imports, unused_macros, reason = "a kit: the bench uses a part of it")]
 mod support;
 #[allow(dead_code, unused_imports, reason = "the kit stands on it")]
@@ -73,7 +73,6 @@ fn bench() -> Result<()> {
         println!("round {round} of {rounds} is done");
     }
     println!("{}", table(&measures));
-    println!("{}", bench_probes::bench()?);
     Ok(())
 }
 

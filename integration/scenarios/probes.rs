@@ -1,10 +1,11 @@
 //! Probes by ICMP echo and STAMP: who answers, who cannot, and what is not believed.
 
 use super::probes_kit::{MS, Measured, ask, by_kernel, probe, reflector, target};
-use crate::support::needs::NETEM;
+use crate::support::needs::{NETEM, VRF};
 use crate::support::scenario::{Scenario, scenario};
 use crate::support::underlay::Way;
-use crate::support::{Host, Leaf, Result, Underlay, World, ensure};
+use crate::support::{Daemon, Greyhound, Host, Leaf, Result, Underlay, World, ensure, eventually};
+use crate::witness::look;
 use anyhow::Context as _;
 use greyhound::model::{Method, Oddities, Outcome, Target};
 use greyhound::probe::{Ask, Pace, Settings};
@@ -23,6 +24,8 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!(late_replies_are_lost).needs(&[NETEM]),
     scenario!(forged_replies_are_not_believed),
     scenario!(probes_go_through_a_tunnel_and_back_through_it),
+    scenario!(probes_go_through_a_tunnel_in_a_vrf_and_back).needs(&[VRF]),
+    scenario!(a_daemon_asks_and_answers_in_vrfs).needs(&[VRF]),
     scenario!(a_reflector_is_changed_while_it_answers),
     scenario!(the_verb_measures_and_says_who_is_silent),
 ];
@@ -204,33 +207,83 @@ fn forged_replies_are_not_believed(world: &World) -> Result<()> {
 
 fn probes_go_through_a_tunnel_and_back_through_it(world: &World) -> Result<()> {
     let (_underlay, [client, edge]) = path(world)?;
+    inside(&client, &edge, false)
+}
+
+fn probes_go_through_a_tunnel_in_a_vrf_and_back(world: &World) -> Result<()> {
+    let (_underlay, [client, edge]) = path(world)?;
+    for host in [&client, &edge] {
+        host.ip_batch("link add red type vrf table 100\nlink set red up\n")?;
+    }
+    inside(&client, &edge, true)
+}
+
+fn inside(client: &Host, edge: &Host, vrf: bool) -> Result<()> {
     client.ip_batch(
         "link add inner type gre local 192.0.2.10 remote 203.0.113.1\naddress add 169.254.10.0/31 dev inner\nlink set inner up\n",
     )?;
     edge.ip_batch(
         "link add inner type gre local 203.0.113.1 remote 192.0.2.10\naddress add 169.254.10.1/31 dev inner\nlink set inner up\n",
     )?;
-    let index = |host: &Host| -> Result<u32> {
-        let shown = host.json("link show dev inner")?;
-        Ok(u32::try_from(shown[0]["ifindex"].as_u64().context("no ifindex")?)?)
-    };
-    let tunnels = BTreeSet::from([index(&edge)?]);
-    let _reflector = reflector(&edge, 862, Settings { tunnels, ..Settings::default() })?;
+    let index = |host: &Host, link: &str| -> Result<u32> { Ok(u32::try_from(look::index(host, link)?)?) };
+    if vrf {
+        client.ip("link set inner master red")?;
+        edge.ip("link set inner master red")?;
+    }
+    let red = |host: &Host| vrf.then(|| index(host, "red")).transpose();
+    let tunnels = BTreeSet::from([index(edge, "inner")?]);
+    let vrfs = red(edge)?.into_iter().collect();
+    let _reflector = reflector(edge, 862, Settings { tunnels, vrfs, ..Settings::default() })?;
     let source = Some("169.254.10.0".parse()?);
-    let inside = Target { source, link: Some(index(&client)?), ..target("169.254.10.1") };
-    let measured = probe(&client, [(inside.clone(), ask(BOTH, 10, 20))])?;
+    let link = Some(index(client, "inner")?);
+    let inside = Target { source, link, vrf: red(client)?, ..target("169.254.10.1") };
+    let measured = probe(client, [(inside.clone(), ask(BOTH, 10, 20))])?;
     measured.whole()?;
     ensure!(by_kernel(&measured.answers("169.254.10.1", Method::Icmp)) >= 8, "{:?}", measured.reports);
     edge.ip("link delete inner")?;
     let pace = Pace { interval: MS * 20, timeout: MS * 100 };
-    let silent = probe(&client, [(inside, Ask { count: Some(5), ..Ask::of(BOTH, pace) })])?;
+    let silent = probe(client, [(inside, Ask { count: Some(5), ..Ask::of(BOTH, pace) })])?;
     ensure!(silent.unanswered() == 10, "{:?}", silent.reports);
+    Ok(())
+}
+
+/// Only the peer inside may ask, so whatever is answered came through the tunnel, and out of the VRF.
+fn a_daemon_asks_and_answers_in_vrfs(world: &World) -> Result<()> {
+    let (_underlay, [client, edge]) = path(world)?;
+    let tunnel = |name: &str, local: &str, remote: &str, overlay: &str| {
+        format!(
+            "[[tunnel]]\nname = \"{name}\"\nkind = \"unicast\"\nlocal = \"{local}\"\nremote = \"{remote}\"\n\
+             overlay = \"{overlay}/31\"\nvrf = \"red\"\n"
+        )
+    };
+    let ours = Greyhound::new(world, &client, &tunnel("edge", "192.0.2.10", EDGE, "169.254.10.0"))?;
+    let theirs =
+        tunnel("client", EDGE, "192.0.2.10", "169.254.10.1") + "[reflector]\nallow = [\"192.0.2.99/32\"]\n";
+    let theirs = Greyhound::new(world, &edge, &theirs)?;
+    let _daemons = [Daemon::start(&ours)?, Daemon::start(&theirs)?];
+    let answered = || {
+        let latency = theirs.json(0, "latency")?;
+        latency["reflector"]["answered"].as_u64().with_context(|| latency.to_string())
+    };
+    // The VRFs come later, and again with another ifindex.
+    for _ in 0..2 {
+        for host in [&client, &edge] {
+            host.ip_batch("link add red type vrf table 100\nlink set red up\n")?;
+        }
+        let before = answered()?;
+        eventually(Duration::from_secs(30), || {
+            ensure!(answered()? > before + 3, "{} after {before}", answered()?);
+            Ok(())
+        })?;
+        client.ip("link delete red")?;
+        edge.ip("link delete red")?;
+    }
     Ok(())
 }
 
 fn a_reflector_is_changed_while_it_answers(world: &World) -> Result<()> {
     let (_underlay, [client, edge]) = path(world)?;
-    let reflector = reflector(&edge, 8_862, Settings::default())?;
+    let mut reflector = reflector(&edge, 8_862, Settings::default())?;
     let pace = Pace { interval: MS * 10, timeout: MS * 100 };
     let asked = Ask { count: Some(20), port: 8_862, ..Ask::of(&[Method::Stamp], pace) };
     let answered =

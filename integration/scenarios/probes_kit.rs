@@ -17,7 +17,7 @@ pub const MS: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub fn target(address: &str) -> Target {
-    Target { address: address.parse().unwrap(), source: None, link: None }
+    Target::to(address.parse().unwrap())
 }
 
 /// So many probes, that many milliseconds apart, each of which waits for a second.

@@ -183,7 +183,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<Ended> {
 fn asks(args: &Args) -> BTreeMap<Target, Ask> {
     let pace = Pace { interval: args.interval, timeout: args.timeout };
     let ask = Ask { port: args.port, count: Some(args.count), ..Ask::of(args.method.each(), pace) };
-    let target = |address| Target { address, source: args.from, link: None };
+    let target = |address| Target { source: args.from, ..Target::to(address) };
     args.addresses.iter().map(|address| (target(*address), ask.clone())).collect()
 }
 

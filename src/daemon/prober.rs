@@ -139,13 +139,8 @@ impl Prober {
             Some(running) if running.settings == settings && (running.socket.is_ok() || !again) => {
                 self.reflector = Some(running);
             }
-            Some(Answering { socket: Ok(reflector), .. }) if reflector.set(settings.clone()).is_ok() => {
-                self.reflector = Some(Answering { port, settings, socket: Ok(reflector) });
-            }
-            before => {
-                let said = before.and_then(|before| before.socket.err());
-                self.reflector = Some(Answering::start(port, settings, said.as_ref()));
-            }
+            Some(running) => self.reflector = Some(running.set(settings)),
+            None => self.reflector = Some(Answering::start(port, settings, None)),
         }
     }
 
@@ -235,6 +230,18 @@ impl Answering {
         });
         Self { port, settings, socket }
     }
+
+    /// With other settings; anew when it does not run, or cannot have them.
+    fn set(self, settings: Settings) -> Self {
+        let said = match self.socket {
+            Ok(mut reflector) => match reflector.set(settings.clone()) {
+                Ok(()) => return Self { settings, socket: Ok(reflector), ..self },
+                Err(error) => Some(sentence(error)),
+            },
+            Err(said) => Some(said),
+        };
+        Self::start(self.port, settings, said.as_ref())
+    }
 }
 
 /// Answers at the local addresses of tunnels and inside them; to those who are declared, and to the peers.
@@ -243,12 +250,13 @@ fn settings(declared: &Reflecting, config: &Config, look: &Look) -> Settings {
     let locals = look.locals.values().filter_map(|local| local.as_ref().ok()).copied();
     let peers = enabled().map(|tunnel| Ipv4Network::from(tunnel.peer()));
     let links = look.observed.by_name();
-    let link = |tunnel: &Tunnel| links.get(tunnel.name.link().as_str()).map(|link| link.index);
+    let ours = || enabled().filter_map(|tunnel| links.get(tunnel.name.link().as_str()).copied());
     Settings {
         addresses: Some(locals.chain(enabled().map(|tunnel| tunnel.overlay.ip())).collect()),
         allow: declared.allow.iter().copied().chain(peers).collect(),
         rate: declared.packets,
-        tunnels: enabled().filter_map(link).collect(),
+        tunnels: ours().map(|link| link.index).collect(),
+        vrfs: ours().filter_map(|link| look.observed.vrf_of(link)).collect(),
         ..Settings::default()
     }
 }
@@ -260,12 +268,15 @@ fn subject(tunnel: &Tunnel, link: Option<&Link>, look: &Look) -> Option<Subject>
     // The kernel says where it leads, whatever was chosen.
     let leads =
         link.and_then(Link::gre).map(|gre| gre.remote).filter(|remote| tunnel.remotes.contains(remote));
-    let inside = |link: u32| Inside { link, source: tunnel.overlay.ip(), peer: tunnel.peer() };
+    let inside = |link: &Link| {
+        let vrf = look.observed.vrf_of(link);
+        Inside { link: link.index, vrf, source: tunnel.overlay.ip(), peer: tunnel.peer() }
+    };
     Some(Subject {
         candidates: tunnel.remotes.clone(),
         current: leads.or_else(|| tunnel.remote(chosen))?,
         source: look.locals.get(&tunnel.name).and_then(|local| local.as_ref().ok()).copied(),
-        inside: link.map(|link| inside(link.index)),
+        inside: link.map(inside),
         held: chosen.is_some_and(|chosen| chosen.held),
     })
 }

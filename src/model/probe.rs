@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 /// How a termination is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Hash)]
 #[serde(rename_all = "lowercase")]
 pub enum Method {
     /// ICMP echo (RFC 792).
@@ -33,6 +33,15 @@ pub struct Target {
     pub source: Option<Ipv4Addr>,
     /// The ifindex of the tunnel that probes go through; `None`: the underlay.
     pub link: Option<u32>,
+    /// The ifindex of the VRF that this tunnel is in; `None`: none.
+    pub vrf: Option<u32>,
+}
+
+impl Target {
+    /// In the underlay, from the address that the route prefers.
+    pub fn to(address: Ipv4Addr) -> Self {
+        Self { address, source: None, link: None, vrf: None }
+    }
 }
 
 /// One probe that has come to its end.

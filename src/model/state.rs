@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use ipnetwork::Ipv4Network;
 use serde::{Deserialize, Serialize};
 
+use super::LinkKind;
 use super::{Address, Gre, Link, LinkName, Path, Route, Rule, Scope, TunnelName, Tuple};
 
 /// What should be in the kernel.
@@ -67,6 +68,12 @@ impl Observed {
     /// All links by their names, for who looks many up.
     pub fn by_name(&self) -> BTreeMap<&str, &Link> {
         self.links.values().map(|link| (link.name.as_str(), link)).collect()
+    }
+
+    /// The ifindex of the VRF that a link is in.
+    pub fn vrf_of(&self, link: &Link) -> Option<u32> {
+        let master = self.links.get(&link.master?)?;
+        matches!(master.kind, LinkKind::Vrf { .. }).then_some(master.index)
     }
 
     /// The link of that name; names are unique in a network namespace.

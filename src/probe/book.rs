@@ -25,6 +25,9 @@ pub struct Book {
     ident: u16,
     /// By number.
     entries: Vec<Option<Entry>>,
+    /// By number: probes under way. Most are answered long before their time is over, and then nobody has to look at
+    /// the entry, which is cold by that time.
+    under_way: Vec<u32>,
     free: Vec<u32>,
     numbers: BTreeMap<(Target, Method), u32>,
     /// The numbers of all who are asked there.
@@ -74,6 +77,7 @@ impl Book {
             drawn: 0,
             ident,
             entries: Vec::new(),
+            under_way: Vec::new(),
             free: Vec::new(),
             numbers: BTreeMap::new(),
             places: BTreeMap::new(),
@@ -121,6 +125,7 @@ impl Book {
         let entry = Entry { session, interval: pace.interval, port, round, ready: false, left: count };
         let number = self.free.pop().unwrap_or_else(|| {
             self.entries.push(None);
+            self.under_way.push(0);
             u32::try_from(self.entries.len() - 1).unwrap_or(u32::MAX)
         });
         let Some(place) = self.entries.get_mut(number as usize) else { return };
@@ -147,6 +152,7 @@ impl Book {
         if let Some(entry) = self.entries.get_mut(number as usize).and_then(Option::take) {
             self.others = sum(self.others, entry.session.oddities);
         }
+        self.under_way.get_mut(number as usize).into_iter().for_each(|count| *count = 0);
         let place = (key.0.address, key.1);
         if let Some(numbers) = self.places.get_mut(&place) {
             numbers.retain(|other| *other != number);
@@ -192,6 +198,9 @@ impl Book {
     }
 
     fn expire(&mut self, now: Duration, number: u32) {
+        if self.under_way.get(number as usize).is_none_or(|count| *count == 0) {
+            return;
+        }
         while let Some(sample) = self.entry(number).and_then(|entry| entry.session.expire(now)) {
             self.report(number, sample);
         }
@@ -209,10 +218,11 @@ impl Book {
         entry.ready = false;
         entry.left = entry.left.map(|left| left.saturating_sub(1));
         let question = entry.session.send(&self.key, number, now);
-        let Target { address, source, link } = entry.session.target;
+        let Target { address, source, link, vrf } = entry.session.target;
         let to = SocketAddrV4::new(address, entry.port);
+        self.under_way.get_mut(number as usize).into_iter().for_each(|count| *count += 1);
         self.wheel.insert(now.up + entry.session.timeout, Due::Expiry(number));
-        Some(Outgoing { number, question, to, source, link })
+        Some(Outgoing { number, question, to, source, link, vrf })
     }
 
     /// When to come again at the latest. `None`: whenever there is somebody to ask.
@@ -223,9 +233,9 @@ impl Book {
 
     /// A probe that this host had no room for: as if it had not been begun, for it says nothing of its target.
     pub fn unsent(&mut self, number: u32, sequence: u32) {
-        if let Some(entry) = self.entry(number) {
-            // Nothing is reported.
-            let _ = entry.session.refuse(sequence, String::new());
+        // Nothing is reported.
+        if self.entry(number).and_then(|entry| entry.session.refuse(sequence, String::new())).is_some() {
+            self.landed(number);
         }
     }
 
@@ -253,9 +263,17 @@ impl Book {
     }
 
     fn report(&mut self, number: u32, sample: Sample) {
+        self.landed(number);
         let Some(session) = self.session(number) else { return };
         let report = Report { target: session.target.clone(), method: session.method, sample };
         self.reports.push(report);
+    }
+
+    /// A probe has ended.
+    fn landed(&mut self, number: u32) {
+        if let Some(count) = self.under_way.get_mut(number as usize) {
+            *count = count.saturating_sub(1);
+        }
     }
 
     fn session(&self, number: u32) -> Option<&Session> {

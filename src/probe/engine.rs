@@ -1,9 +1,12 @@
-//! One plain thread that asks all targets: two sockets, a bell, and the [`Book`] that decides. Shell.
+//! One plain thread that asks all targets: a socket for ICMP and one for STAMP, another for each VRF, a bell, and the
+//! [`Book`] that decides. Shell.
 //!
 //! It sleeps until something comes, something is due, or the bell rings. The kernel stamps what comes, so being a
 //! little late costs no accuracy.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error as _;
 use std::os::fd::AsFd;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
@@ -11,7 +14,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::book::{Ask, Book, Census, Report};
+use super::book::{Ask, Book, Census, Outgoing, Report};
 use super::budget::Budget;
 use super::clock::Clock;
 use super::cookie::Key;
@@ -65,7 +68,8 @@ impl Engine {
         let burst = (options.budget / 1000).saturating_mul(BURST.0).max(BURST.1);
         let clock = Clock { begun: options.begun };
         let book = Book::new(Key::new(), Budget::new(options.budget, burst, Duration::ZERO), Duration::ZERO);
-        let (echoes, stamps) = (Line::new(Socket::icmp()?), Line::new(Socket::stamp()?));
+        let echoes = Line::new(Socket::icmp()?);
+        let stamps = BTreeMap::from([(None, Line::new(Socket::stamp(None)?))]);
         let work = move |orders| Work { clock, book, echoes, stamps, orders }.run(&mut report);
         Worker::start(NAME, "probes", work).map(Self)
     }
@@ -86,7 +90,8 @@ struct Work {
     clock: Clock,
     book: Book,
     echoes: Line,
-    stamps: Line,
+    /// By the ifindex of the VRF that it is for.
+    stamps: BTreeMap<Option<u32>, Line>,
     orders: Orders<Order>,
 }
 
@@ -109,29 +114,35 @@ impl Work {
 
     /// False: it is to end.
     fn obey(&mut self) -> bool {
-        let Self { clock, book, orders, .. } = self;
+        let Self { clock, book, stamps, orders, .. } = self;
         orders.obey(|order| match order {
-            Order::Ask(targets) => book.ask(clock.up(), &targets),
+            Order::Ask(targets) => {
+                book.ask(clock.up(), &targets);
+                // Nobody is asked in the others any more.
+                let vrfs: BTreeSet<_> = targets.keys().map(|target| target.vrf).chain([None]).collect();
+                stamps.retain(|vrf, _| vrfs.contains(vrf));
+            }
             // Who does not wait for it any more needs no answer.
             Order::Count(tell) => drop(tell.send(book.census())),
         })
     }
 
     fn send(&mut self) {
-        let Self { clock, book, echoes, stamps, .. } = self;
         // One reading for a batch: it is earlier than any departure, which is all that is asked of it.
-        let mut now = clock.moment();
-        while let Some(probe) = book.question(now) {
-            let line =
-                if matches!(probe.question, Question::Echo { .. }) { &mut *echoes } else { &mut *stamps };
+        let mut now = self.clock.moment();
+        while let Some(probe) = self.book.question(now) {
+            let Self { book, echoes, stamps, .. } = self;
+            let Some(line) = line(echoes, stamps, book, &probe) else { continue };
             line.push(book.ident(), probe);
             if line.socket.is_full() {
-                line.flush(book);
-                now = clock.moment();
+                line.flush(&mut self.book);
+                // Near answers are there already, and whose they are is still at hand.
+                self.receive();
+                now = self.clock.moment();
             }
         }
-        echoes.flush(book);
-        stamps.flush(book);
+        self.echoes.flush(&mut self.book);
+        self.stamps.values_mut().for_each(|line| line.flush(&mut self.book));
     }
 
     fn receive(&mut self) {
@@ -141,9 +152,11 @@ impl Work {
                 book.heard(now, &heard, reply.control.stamp);
             }
         });
-        stamps.receive(clock, book, departed_stamp, |book, now, reply| {
-            book.received(now, reply.peer, reply.bytes, reply.control.stamp);
-        });
+        for line in stamps.values_mut() {
+            line.receive(clock, book, departed_stamp, |book, now, reply| {
+                book.received(now, reply.peer, reply.bytes, reply.control.stamp);
+            });
+        }
     }
 
     fn sleep(&mut self) {
@@ -155,19 +168,45 @@ impl Work {
             }
             None => PollTimeout::NONE,
         };
-        let mut awaited = [self.echoes.socket.as_fd(), self.stamps.socket.as_fd(), self.orders.as_fd()]
-            .map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        let lines = std::iter::once(&self.echoes).chain(self.stamps.values());
+        let fds = lines.map(|line| line.socket.as_fd()).chain([self.orders.as_fd()]);
+        let mut awaited: Vec<_> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         let slept = poll(&mut awaited, wait);
         // Errors are always told (poll(2)).
-        let [echoes, stamps, rung] = awaited.map(|one| one.any().unwrap_or(true));
-        (self.echoes.ready, self.stamps.ready) = (echoes, stamps);
-        if rung {
+        let heard: Vec<bool> = awaited.iter().map(|one| one.any().unwrap_or(true)).collect();
+        let lines = std::iter::once(&mut self.echoes).chain(self.stamps.values_mut());
+        lines.zip(&heard).for_each(|(line, heard)| line.ready = *heard);
+        if heard.last() == Some(&true) {
             self.orders.hush();
         }
         if !matches!(slept, Ok(_) | Err(Errno::EINTR)) {
             // No memory: the kernel may find some while nobody asks.
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+}
+
+/// By which socket a probe leaves. That of a VRF is opened when it is needed; when it cannot be, the probe is refused.
+fn line<'a>(
+    echoes: &'a mut Line,
+    stamps: &'a mut BTreeMap<Option<u32>, Line>,
+    book: &mut Book,
+    probe: &Outgoing,
+) -> Option<&'a mut Line> {
+    if matches!(probe.question, Question::Echo { .. }) {
+        return Some(echoes);
+    }
+    match stamps.entry(probe.vrf) {
+        Entry::Occupied(line) => Some(line.into_mut()),
+        Entry::Vacant(place) => match Socket::stamp(probe.vrf) {
+            Ok(socket) => Some(place.insert(Line::new(socket))),
+            Err(error) => {
+                let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+                let why = format!("this host: no socket in the VRF of the tunnel: {}", why.to_lowercase());
+                book.refused(probe.number, probe.question.sequence(), why);
+                None
+            }
+        },
     }
 }
 

@@ -26,7 +26,7 @@ impl Line {
     }
 
     pub fn push(&mut self, ident: u16, probe: Outgoing) {
-        let Outgoing { number, question, to, source, link } = &probe;
+        let Outgoing { number, question, to, source, link, vrf: _ } = &probe;
         match question {
             Question::Echo { sequence, cookie } => {
                 let echo = Echo { ident, session: *number, sequence: *sequence, cookie: *cookie };

@@ -6,7 +6,7 @@ use std::time::Duration;
 const ERA: u64 = 2_208_988_800;
 
 /// 64 bits in one of two formats, seconds in the high half; the packet's Error Estimate says which.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Timestamp(pub u64);
 
 /// What the bits mean: the Z bit of the Error Estimate (RFC 8186, 2.3).

@@ -21,7 +21,8 @@ const SERVICES: u16 = 1024;
 /// The error of the kernel's software timestamps: 2^-20 s, about a microsecond.
 const ERROR: ErrorEstimate = ErrorEstimate::unsynchronised(12);
 
-/// The most a source may have saved up of its packets a second.
+/// The most a source may have saved up: this many packets, or a tenth of a second's when that is more. Who asks for
+/// many terminations at once sends them in one go.
 const BURST: u32 = 64;
 
 /// Who is answered, and how much.
@@ -37,13 +38,15 @@ pub struct Settings {
     pub table: usize,
     /// Ifindexes of tunnels: what comes in through one is answered through it.
     pub tunnels: BTreeSet<u32>,
+    /// Ifindexes of VRFs that are listened in beside the default one.
+    pub vrfs: BTreeSet<u32>,
 }
 
 impl Default for Settings {
     /// Nobody is answered. 100 packets a second are ten times what one sender asks at its fastest.
     fn default() -> Self {
-        let (addresses, tunnels) = (None, BTreeSet::new());
-        Self { addresses, allow: Vec::new(), rate: 100, table: 16_384, tunnels }
+        let (addresses, tunnels, vrfs) = (None, BTreeSet::new(), BTreeSet::new());
+        Self { addresses, allow: Vec::new(), rate: 100, table: 16_384, tunnels, vrfs }
     }
 }
 
@@ -186,7 +189,7 @@ impl Reflect {
         if port < SERVICES || port == self.port || is_reply(asked.bytes) {
             return Err(Silence::Echoing);
         }
-        let fresh = || Budget::new(rate, rate.min(BURST), now);
+        let fresh = || Budget::new(rate, (rate / 10).max(rate.min(BURST)), now);
         let paid = self.sources.with(source, fresh, |budget| budget.take(now));
         if paid { Ok(request) } else { Err(Silence::Limited) }
     }

@@ -1,5 +1,7 @@
-//! A STAMP Session-Reflector on a thread of its own. Shell around [`Reflect`].
+//! A STAMP Session-Reflector on a thread of its own, with a socket for the host and one for each VRF. Shell around
+//! [`Reflect`].
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
@@ -12,7 +14,7 @@ use super::control;
 use super::error::Error;
 use super::moment::Moment;
 use super::reflect::{Asked, Leave, Reflect, Reflected, Settings, depart};
-use super::socket::{open, option};
+use super::socket::{inside, open, option};
 use super::stamp;
 use super::worker::{Orders, Worker};
 use crate::sys::{self, Datagram};
@@ -41,45 +43,75 @@ impl Default for Options {
 
 /// The thread that answers. It ends when this is dropped.
 #[derive(Debug)]
-pub struct Reflector(Worker<Order>);
+pub struct Reflector {
+    worker: Worker<Order>,
+    port: u16,
+    /// Where it listens beside the host itself.
+    vrfs: BTreeSet<u32>,
+}
 
 #[derive(Debug)]
 enum Order {
-    Set(Settings),
+    /// And new sockets for VRFs.
+    Set(Settings, Sockets),
     Count(Sender<Reflected>),
 }
 
+/// By the ifindex of the VRF that each listens in.
+type Sockets = BTreeMap<Option<u32>, OwnedFd>;
+
 impl Reflector {
-    /// Opens the socket in the network namespace of the calling thread, and answers.
+    /// Opens the sockets in the network namespace of the calling thread, and answers.
     pub fn start(options: Options) -> Result<Self, Error> {
-        let socket = listen(options.port)?;
+        let Options { port, settings } = options;
+        let vrfs = settings.vrfs.clone();
+        let mut sockets = listen_in(port, &vrfs)?;
+        sockets.insert(None, listen(port, None)?);
         let clock = Clock { begun: Instant::now() };
-        let reflect = Reflect::new(options.port, options.settings);
+        let reflect = Reflect::new(port, settings);
         let work = move |orders| {
             let [incoming, outgoing] = [(); 2].map(|()| vec![Datagram::new(ROOM); sys::MOST]);
-            Work { socket, reflect, last: clock.moment(), clock, incoming, outgoing, orders }.run();
+            Work { sockets, reflect, last: clock.moment(), clock, incoming, outgoing, orders }.run();
         };
-        Worker::start(NAME, "reflector", work).map(Self)
+        Ok(Self { worker: Worker::start(NAME, "reflector", work)?, port, vrfs })
     }
 
-    /// Other settings from now on; sessions go on.
-    pub fn set(&self, settings: Settings) -> Result<(), Error> {
-        self.0.order(Order::Set(settings))
+    /// Other settings from now on; sessions go on. In the network namespace of the calling thread, as the start was.
+    pub fn set(&mut self, settings: Settings) -> Result<(), Error> {
+        let new = settings.vrfs.difference(&self.vrfs).copied().collect();
+        let sockets = listen_in(self.port, &new)?;
+        self.vrfs.clone_from(&settings.vrfs);
+        self.worker.order(Order::Set(settings, sockets))
     }
 
     /// What came of all requests so far.
     pub fn counts(&self) -> Result<Reflected, Error> {
-        self.0.ask(Order::Count)
+        self.worker.ask(Order::Count)
     }
 }
 
+/// The sockets for these VRFs. One that is gone has none, and whoever looks next knows of it.
+fn listen_in(port: u16, vrfs: &BTreeSet<u32>) -> Result<Sockets, Error> {
+    let mut sockets = Sockets::new();
+    for vrf in vrfs.iter().copied() {
+        match listen(port, Some(vrf)) {
+            Err(Error::Option { source, .. }) if source.raw_os_error() == Some(libc::ENODEV) => {}
+            listening => drop(sockets.insert(Some(vrf), listening?)),
+        }
+    }
+    Ok(sockets)
+}
+
 /// The socket: the kernel's timestamps, TTLs and destinations of what comes.
-fn listen(port: u16) -> Result<OwnedFd, Error> {
+fn listen(port: u16, vrf: Option<u32>) -> Result<OwnedFd, Error> {
     const STAMPS: u32 = libc::SOF_TIMESTAMPING_SOFTWARE | libc::SOF_TIMESTAMPING_RX_SOFTWARE;
     let socket = open(NAME, SockType::Datagram, None)?;
     option(&socket, NAME, "SO_TIMESTAMPING", (libc::SOL_SOCKET, libc::SO_TIMESTAMPING, STAMPS))?;
     option(&socket, NAME, "IP_PKTINFO", (libc::IPPROTO_IP, libc::IP_PKTINFO, 1))?;
     option(&socket, NAME, "IP_RECVTTL", (libc::IPPROTO_IP, libc::IP_RECVTTL, 1))?;
+    // The port is ours once for the host and once for each VRF.
+    option(&socket, NAME, "SO_REUSEPORT", (libc::SOL_SOCKET, libc::SO_REUSEPORT, 1))?;
+    vrf.map_or(Ok(()), |vrf| inside(&socket, NAME, vrf))?;
     let bound = bind(socket.as_raw_fd(), &SockaddrIn::new(0, 0, 0, 0, port));
     bound.map_err(|errno| Error::Listen { port, source: errno.into() })?;
     Ok(socket)
@@ -87,7 +119,7 @@ fn listen(port: u16) -> Result<OwnedFd, Error> {
 
 /// What the thread has.
 struct Work {
-    socket: OwnedFd,
+    sockets: Sockets,
     reflect: Reflect,
     clock: Clock,
     /// When it was looked last what has come.
@@ -103,7 +135,7 @@ impl Work {
         while self.obey() {
             // Bounded, so that a flood does not keep orders from being heard.
             for _ in 0..16 {
-                if self.reflect_some() < sys::MOST {
+                if self.reflect_some() {
                     self.sleep();
                     break;
                 }
@@ -113,58 +145,65 @@ impl Work {
 
     /// False: it is to end.
     fn obey(&mut self) -> bool {
-        let Self { reflect, orders, .. } = self;
+        let Self { reflect, orders, sockets, .. } = self;
         orders.hush();
         orders.obey(|order| match order {
-            Order::Set(settings) => reflect.set(settings),
+            Order::Set(settings, new) => {
+                sockets.extend(new);
+                sockets.retain(|vrf, _| vrf.is_none_or(|vrf| settings.vrfs.contains(&vrf)));
+                reflect.set(settings);
+            }
             // Who does not wait for it any more needs no answer.
             Order::Count(tell) => drop(tell.send(reflect.counts())),
         })
     }
 
-    /// How many requests came.
-    fn reflect_some(&mut self) -> usize {
-        // An error is of an earlier answer, or there is nothing.
-        let count = sys::receive_many(self.socket.as_fd(), &mut self.incoming, false).unwrap_or(0);
-        let now = self.clock.moment();
-        // Of a clock that was set meanwhile, the kernel's stamps may be on the other side of it.
-        let before = std::mem::replace(&mut self.last, now);
-        let steady = now.steady_since(before);
-        let (mut answers, mut reply) = (0, Vec::new());
-        for datagram in self.incoming.iter().take(count) {
-            let Some(asked) = asked(datagram, now.wall, steady) else { continue };
-            let Ok(Leave { source, link }) = self.reflect.answer(now.up, &asked, &mut reply) else {
-                continue;
-            };
-            if let Some(outgoing) = self.outgoing.get_mut(answers) {
-                // By the clock that nobody sets.
-                depart(&mut reply, now.wall + self.clock.up().saturating_sub(now.up));
-                outgoing.fill(asked.from, &reply, &control::route(Some(source), link));
-                answers += 1;
-            }
-        }
-        self.send(answers);
-        count
-    }
-
-    fn send(&mut self, answers: usize) {
-        let mut at = 0;
-        while let Some(rest) = self.outgoing.get_mut(at..answers).filter(|rest| !rest.is_empty()) {
-            match sys::send_many(self.socket.as_fd(), rest) {
-                Ok(sent) => at += sent,
-                Err(_) => {
-                    self.reflect.unsent();
-                    at += 1;
+    /// Answers some of every socket. True: no more has come.
+    fn reflect_some(&mut self) -> bool {
+        let Self { sockets, reflect, clock, last, incoming, outgoing, .. } = self;
+        let mut all = true;
+        for socket in sockets.values() {
+            // An error is of an earlier answer, or there is nothing.
+            let count = sys::receive_many(socket.as_fd(), incoming, false).unwrap_or(0);
+            all &= count < sys::MOST;
+            let now = clock.moment();
+            // Of a clock that was set meanwhile, the kernel's stamps may be on the other side of it.
+            let before = std::mem::replace(last, now);
+            let steady = now.steady_since(before);
+            let (mut answers, mut reply) = (0, Vec::new());
+            for datagram in incoming.iter().take(count) {
+                let Some(asked) = asked(datagram, now.wall, steady) else { continue };
+                let Ok(Leave { source, link }) = reflect.answer(now.up, &asked, &mut reply) else { continue };
+                if let Some(outgoing) = outgoing.get_mut(answers) {
+                    // By the clock that nobody sets.
+                    depart(&mut reply, now.wall + clock.up().saturating_sub(now.up));
+                    outgoing.fill(asked.from, &reply, &control::route(Some(source), link));
+                    answers += 1;
                 }
             }
+            send(socket, outgoing.get_mut(..answers).unwrap_or_default(), reflect);
         }
+        all
     }
 
     fn sleep(&self) {
-        let mut awaited =
-            [self.socket.as_fd(), self.orders.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
+        let fds = self.sockets.values().map(AsFd::as_fd).chain([self.orders.as_fd()]);
+        let mut awaited: Vec<_> = fds.map(|fd| PollFd::new(fd, PollFlags::POLLIN)).collect();
         // Interrupted, or no memory: looked at again.
         let _ = poll(&mut awaited, PollTimeout::NONE);
+    }
+}
+
+fn send(socket: &OwnedFd, answers: &mut [Datagram], reflect: &mut Reflect) {
+    let mut at = 0;
+    while let Some(rest) = answers.get_mut(at..).filter(|rest| !rest.is_empty()) {
+        match sys::send_many(socket.as_fd(), rest) {
+            Ok(sent) => at += sent,
+            Err(_) => {
+                reflect.unsent();
+                at += 1;
+            }
+        }
     }
 }
 

@@ -114,7 +114,11 @@ impl Session {
     pub fn send(&mut self, key: &Key, number: u32, now: Moment) -> Question {
         let sequence = self.next;
         let to = self.target.address;
-        let timestamp = key.stamp(to, sequence, Timestamp::ntp(now.wall));
+        // An echo bears none.
+        let timestamp = match self.method {
+            Method::Icmp => Timestamp::default(),
+            Method::Stamp => key.stamp(to, sequence, Timestamp::ntp(now.wall)),
+        };
         self.next = self.next.wrapping_add(1);
         self.forget();
         self.flights.push_back(Flight { began: now, timestamp, left: None, state: State::Waiting });

@@ -30,6 +30,9 @@ const SEND_BUFFER: usize = 1 << 20;
 const SOL_RAW: i32 = 255;
 const ICMP_FILTER: i32 = 1;
 
+/// Do not fragment, whatever is known of the path's MTU (ip(7)).
+const WHOLE: u32 = libc::IP_PMTUDISC_PROBE.cast_unsigned();
+
 /// Software timestamps of both directions; those of departures come with the packet, so that it says itself which
 /// it is (Documentation/networking/timestamping.rst).
 const BOTH: u32 =
@@ -62,16 +65,18 @@ impl Socket {
         let wanted = [icmp::ECHO_REPLY, icmp::UNREACHABLE, icmp::TIME_EXCEEDED];
         let filter = wanted.iter().fold(u32::MAX, |filter, kind| filter & !(1 << kind));
         option(&socket, NAME, "ICMP_FILTER", (SOL_RAW, ICMP_FILTER, filter))?;
-        option(&socket, NAME, "SO_TIMESTAMPING", (libc::SOL_SOCKET, libc::SO_TIMESTAMPING, BOTH))?;
+        ask(&socket, NAME)?;
         Ok(Self::of(socket))
     }
 
-    /// The UDP socket for STAMP, on a port that the kernel picks at random.
-    pub fn stamp() -> Result<Self, Error> {
+    /// The UDP socket for STAMP, on a port that the kernel picks at random. `vrf`: the ifindex of the VRF that it is
+    /// for; elsewhere nothing comes out of a VRF to a UDP socket (`udp_l3mdev_accept`, ip-sysctl).
+    pub fn stamp(vrf: Option<u32>) -> Result<Self, Error> {
         const NAME: &str = "STAMP";
         let socket = open(NAME, SockType::Datagram, None)?;
+        vrf.map_or(Ok(()), |vrf| inside(&socket, NAME, vrf))?;
         option(&socket, NAME, "IP_RECVERR", (libc::IPPROTO_IP, libc::IP_RECVERR, 1))?;
-        option(&socket, NAME, "SO_TIMESTAMPING", (libc::SOL_SOCKET, libc::SO_TIMESTAMPING, BOTH))?;
+        ask(&socket, NAME)?;
         let any = SockaddrIn::new(0, 0, 0, 0, 0);
         let bound = bind(socket.as_raw_fd(), &any);
         bound.map_err(|errno| Error::Open { socket: NAME, source: errno.into() })?;
@@ -164,6 +169,14 @@ fn take(socket: &OwnedFd, into: &mut [Datagram], errors: bool) -> usize {
     0
 }
 
+/// What a socket has that asks.
+fn ask(socket: &OwnedFd, name: &'static str) -> Result<(), Error> {
+    option(socket, name, "SO_TIMESTAMPING", (libc::SOL_SOCKET, libc::SO_TIMESTAMPING, BOTH))?;
+    // No probe is long enough to be cut, and one that must not be cut needs no identification of its own (RFC 6864),
+    // for which the kernel looks into a large table.
+    option(socket, name, "IP_MTU_DISCOVER", (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, WHOLE))
+}
+
 /// What any socket of this room has.
 pub(super) fn open(
     name: &'static str,
@@ -182,6 +195,11 @@ pub(super) fn open(
     let set = setsockopt(&socket, sockopt::SndBuf, &SEND_BUFFER);
     set.map_err(|errno| Error::Option { socket: name, option: "SO_SNDBUF", source: errno.into() })?;
     Ok(socket)
+}
+
+/// Binds a socket to a VRF, by its ifindex.
+pub(super) fn inside(socket: &OwnedFd, name: &'static str, vrf: u32) -> Result<(), Error> {
+    option(socket, name, "SO_BINDTOIFINDEX", (libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, vrf))
 }
 
 /// Sets an option: its level, number and value.

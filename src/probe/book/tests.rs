@@ -16,7 +16,7 @@ fn at(up: Duration) -> Moment {
 }
 
 fn target(n: u32) -> Target {
-    Target { address: Ipv4Addr::from(0xc633_6400 + n), source: None, link: None }
+    Target::to(Ipv4Addr::from(0xc633_6400 + n))
 }
 
 fn pace(interval: u32) -> Pace {

@@ -54,6 +54,7 @@ pub struct Outgoing {
     pub to: SocketAddrV4,
     pub source: Option<Ipv4Addr>,
     pub link: Option<u32>,
+    pub vrf: Option<u32>,
 }
 
 /// What was counted and not believed.

@@ -17,7 +17,7 @@ fn at(ms: u32) -> Moment {
 }
 
 fn session(method: Method) -> (Session, Key) {
-    let target = Target { address: Ipv4Addr::new(192, 0, 2, 1), source: None, link: None };
+    let target = Target::to(Ipv4Addr::new(192, 0, 2, 1));
     (Session::new(target, method, MS * 100, u32::MAX - 1), Key::new())
 }
 

@@ -24,13 +24,15 @@ pub struct Subject {
 pub struct Inside {
     /// Its ifindex.
     pub link: u32,
+    /// That of its VRF.
+    pub vrf: Option<u32>,
     pub source: Ipv4Addr,
     pub peer: Ipv4Addr,
 }
 
 impl Subject {
     pub(super) fn to(&self, address: Ipv4Addr) -> Target {
-        Target { address, source: self.source, link: None }
+        Target { source: self.source, ..Target::to(address) }
     }
 
     pub(super) fn outer(&self) -> impl Iterator<Item = Target> {
@@ -38,8 +40,8 @@ impl Subject {
     }
 
     pub(super) fn inner(&self) -> Option<Target> {
-        let Inside { link, source, peer } = self.inside?;
-        Some(Target { address: peer, source: Some(source), link: Some(link) })
+        let Inside { link, vrf, source, peer } = self.inside?;
+        Some(Target { address: peer, source: Some(source), link: Some(link), vrf })
     }
 
     pub(super) fn targets(&self) -> impl Iterator<Item = Target> {

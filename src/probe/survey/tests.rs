@@ -18,7 +18,12 @@ fn subject() -> Subject {
         candidates: vec![NEAR, FAR],
         current: NEAR,
         source: Some([198, 51, 100, 8].into()),
-        inside: Some(Inside { link: 7, source: [169, 254, 10, 0].into(), peer: [169, 254, 10, 1].into() }),
+        inside: Some(Inside {
+            link: 7,
+            vrf: None,
+            source: [169, 254, 10, 0].into(),
+            peer: [169, 254, 10, 1].into(),
+        }),
         held: false,
     }
 }
