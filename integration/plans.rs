@@ -124,6 +124,7 @@ impl Host {
         let declared = Declared {
             tunnels: &config.tunnels,
             locals: &locals,
+            probe: None,
             choices: &choices,
             loopback: &config.loopback,
         };

@@ -1,16 +1,18 @@
 //! Probes by ICMP echo and STAMP: who answers, who cannot, and what is not believed.
 
 use super::probes_kit::{MS, Measured, ask, by_kernel, probe, reflector, target};
+use crate::support::greyhound::unicast;
 use crate::support::needs::{NETEM, VRF};
+use crate::support::packet::ICMP;
 use crate::support::scenario::{Scenario, scenario};
 use crate::support::underlay::Way;
-use crate::support::{Daemon, Greyhound, Host, Leaf, Result, Underlay, World, ensure, eventually};
+use crate::support::{Capture, Daemon, Greyhound, Host, Leaf, Result, Underlay, World, ensure, eventually};
 use crate::witness::look;
 use anyhow::Context as _;
 use greyhound::model::{Method, Oddities, Outcome, Target};
 use greyhound::probe::{Ask, Pace, Settings};
 use std::collections::BTreeSet;
-use std::net::UdpSocket;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -26,6 +28,7 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!(probes_go_through_a_tunnel_and_back_through_it),
     scenario!(probes_go_through_a_tunnel_in_a_vrf_and_back).needs(&[VRF]),
     scenario!(a_daemon_asks_and_answers_in_vrfs).needs(&[VRF]),
+    scenario!(before_a_tunnel_has_an_address_probes_have_one),
     scenario!(a_reflector_is_changed_while_it_answers),
     scenario!(the_verb_measures_and_says_who_is_silent),
 ];
@@ -244,6 +247,47 @@ fn inside(client: &Host, edge: &Host, vrf: bool) -> Result<()> {
     let pace = Pace { interval: MS * 20, timeout: MS * 100 };
     let silent = probe(client, [(inside, Ask { count: Some(5), ..Ask::of(BOTH, pace) })])?;
     ensure!(silent.unanswered() == 10, "{:?}", silent.reports);
+    Ok(())
+}
+
+/// P13: what is measured before is measured from where a tunnel will be, not from whatever address the route prefers.
+fn before_a_tunnel_has_an_address_probes_have_one(world: &World) -> Result<()> {
+    let (_underlay, [client, _edge]) = path(world)?;
+    let pool = |name: &str, range: &str| {
+        format!("[[pool]]\nname = \"{name}\"\npurpose = \"termination\"\nranges = [\"{range}\"]\n")
+    };
+    let (one, more) = (pool("one", "198.51.100.9/32"), pool("more", "198.51.100.16/29"));
+    let tunnel = |name, pair| unicast(name, EDGE, pair, &format!("key = {pair}\npool = \"one\""));
+    let two = tunnel("a", 0) + &tunnel("b", 1);
+    let greyhound = Greyhound::new(world, &client, &(one.clone() + &two))?;
+    let daemon = Daemon::start(&greyhound)?;
+    let source = |tunnel: &str| {
+        let latency = greyhound.json(0, "latency")?;
+        let rows = latency["terminations"].as_array().cloned().unwrap_or_default();
+        let row = rows.into_iter().find(|row| row["device"] == tunnel).context("no row")?;
+        Ok::<_, anyhow::Error>(row["source"].clone())
+    };
+    ensure!(source("a")? == "198.51.100.9" && source("b")?.is_null(), "{}", source("b")?);
+    let capture = Capture::start(&client, "eth0")?;
+    greyhound.declare(&(one.clone() + &more + &two))?;
+    greyhound.ends(4, "reload")?;
+    let probe = "198.51.100.16";
+    ensure!(source("b")? == probe, "{}", source("b")?);
+    let lent = greyhound.json(0, "lease list")?.to_string();
+    ensure!(lent.contains("\"holder\":\"probe\""), "{lent}");
+    std::thread::sleep(Duration::from_secs(12));
+    let asked = capture.stop()?;
+    let from: Ipv4Addr = probe.parse()?;
+    ensure!(asked.iter().any(|packet| packet.source == from && packet.protocol == ICMP), "{asked:?}");
+    // For good: also when nobody needs it now, and after a restart.
+    greyhound.declare(&(one + &more + &tunnel("a", 0)))?;
+    greyhound.ends(0, "reload")?;
+    daemon.stop()?;
+    let _daemon = Daemon::start(&greyhound)?;
+    let kept = greyhound.json(0, "lease list")?.to_string();
+    ensure!(kept.contains("\"holder\":\"probe\"") && kept.contains(probe), "{kept}");
+    let lo = look::addresses(&client, "lo")?;
+    ensure!(lo.iter().any(|address| address.starts_with(probe)), "{lo:?}");
     Ok(())
 }
 

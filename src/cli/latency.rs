@@ -103,7 +103,7 @@ fn row(termination: &TerminationView, method: Option<&MethodView>) -> [String; 1
         device.clone(),
         interface.clone(),
         format!("{address}{star}"),
-        or_dash(*source),
+        source.map_or_else(|| "by route".to_owned(), |source| source.to_string()),
         or_dash(latency_ms.map(ms)),
         or_dash(method.map(|method| &method.method)),
         time(|method| method.last_ms),

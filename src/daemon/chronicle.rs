@@ -300,6 +300,7 @@ mod tests {
             observed: Observed::default(),
             owned: Owned::default(),
             locals: BTreeMap::new(),
+            probe: None,
             choices: BTreeMap::new(),
             desired,
             plan,

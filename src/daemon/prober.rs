@@ -275,7 +275,7 @@ fn subject(tunnel: &Tunnel, link: Option<&Link>, look: &Look) -> Option<Subject>
     Some(Subject {
         candidates: tunnel.remotes.clone(),
         current: leads.or_else(|| tunnel.remote(chosen))?,
-        source: look.locals.get(&tunnel.name).and_then(|local| local.as_ref().ok()).copied(),
+        source: look.locals.get(&tunnel.name).and_then(|local| local.as_ref().ok()).copied().or(look.probe),
         inside: link.map(inside),
         held: chosen.is_some_and(|chosen| chosen.held),
     })

@@ -111,6 +111,13 @@ name!(
     |text| (1..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_graphic())
 );
 
+impl HolderName {
+    /// The holder of the address that probes leave from where no tunnel has one yet.
+    pub fn probe() -> Self {
+        Self("probe".to_owned())
+    }
+}
+
 impl TunnelName {
     /// The name of the kernel link: deterministic, `gh-` and the tunnel's name.
     pub fn link(&self) -> LinkName {

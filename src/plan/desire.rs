@@ -21,6 +21,8 @@ const LARGEST_PACKET: u32 = 0xffff;
 pub struct Declared<'a> {
     pub tunnels: &'a BTreeMap<TunnelName, Tunnel>,
     pub locals: &'a BTreeMap<TunnelName, Result<Ipv4Addr, String>>,
+    /// Where probes leave from for tunnels without one.
+    pub probe: Option<Ipv4Addr>,
     /// Which of their remotes they use, where that was decided.
     pub choices: &'a BTreeMap<TunnelName, Chosen>,
     /// The link that leased addresses are put on.
@@ -30,6 +32,7 @@ pub struct Declared<'a> {
 /// What should be in the kernel. A tunnel that cannot be worked out on this host now is held.
 pub fn desire(declared: &Declared<'_>, observed: &Observed) -> Desired {
     let mut desired = Desired::default();
+    desired.loopback.extend(declared.probe.map(|address| loopback_address(declared.loopback, address)));
     let here = Here::new(observed);
     let enabled = declared.tunnels.values().filter(|tunnel| tunnel.enable);
     for tunnel in enabled.clone() {

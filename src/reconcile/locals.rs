@@ -52,6 +52,24 @@ pub fn lease(
     Ok(locals)
 }
 
+/// The address that probes leave from for tunnels that have none, so that what is measured then is measured from where
+/// a tunnel of this host will be. It is leased when it is first needed, and for good; `None`: no pool has one.
+pub fn probe(
+    tunnels: &BTreeMap<TunnelName, Tunnel>,
+    locals: &Locals,
+    supply: &Supply<'_>,
+    change: &mut Change<'_>,
+) -> Result<Option<Ipv4Addr>, Error> {
+    let ask = Ask::new(HolderName::probe(), Purpose::Termination);
+    let held =
+        change.leases()?.iter().any(|lease| lease.holder == ask.holder && lease.state == LeaseState::Active);
+    let homeless = locals.iter().any(|(name, local)| local.is_err() && tunnels.contains_key(name));
+    if !held && !homeless {
+        return Ok(None);
+    }
+    Ok(one(change, supply, &ask)?.ok())
+}
+
 /// Addresses that are not to be leased: those on this host that are not marked as ours on the loopback,
 /// those that GRE links of nobody we know are bound to, and the tunnels' remotes, which other hosts have.
 pub fn foreign(observed: &Observed, tunnels: &BTreeMap<TunnelName, Tunnel>, owned: &Owned) -> Foreign {

@@ -36,6 +36,8 @@ pub struct Look {
     pub observed: Observed,
     pub owned: Owned,
     pub locals: Locals,
+    /// Where probes leave from for tunnels that have no local address; `None`: from where the route says.
+    pub probe: Option<Ipv4Addr>,
     pub choices: Choices,
     pub desired: Desired,
     pub plan: Plan,
@@ -103,8 +105,8 @@ impl<K: Kernel> Turn<'_, K> {
         let choices = self.state.choices().map_err(|source| self.state_error(source))?;
         let observed = self.kernel.observe(&remotes(self.goal, &choices))?;
         let owned = self.state.owned().map_err(|source| self.state_error(source))?;
-        let locals = self.lease(&observed, &owned, now)?;
-        Ok(think(self.goal, observed, owned, locals, choices))
+        let leased = self.lease(&observed, &owned, now)?;
+        Ok(think(self.goal, observed, owned, leased, choices))
     }
 
     /// Applies and reads back until nothing is left to do, or nothing more can be done. `admit` says
@@ -168,15 +170,19 @@ impl<K: Kernel> Turn<'_, K> {
         Ok(())
     }
 
-    fn lease(&mut self, observed: &Observed, owned: &Owned, now: Timestamp) -> Result<Locals, Error> {
+    fn lease(&mut self, observed: &Observed, owned: &Owned, now: Timestamp) -> Result<Leased, Error> {
         if self.goal.flush {
-            return Ok(Locals::new());
+            return Ok(Leased::default());
         }
         let config = self.goal.config;
         let foreign = locals::foreign(observed, &config.tunnels, owned);
         let rest = config.daemon.rest.as_secs();
         let supply = Supply { pools: &config.pools, foreign: &foreign, rest, now };
-        let leased = self.state.change(|change| locals::lease(&config.tunnels, &supply, observed, change));
+        let leased = self.state.change(|change| {
+            let locals = locals::lease(&config.tunnels, &supply, observed, change)?;
+            let probe = locals::probe(&config.tunnels, &locals, &supply, change)?;
+            Ok(Leased { locals, probe })
+        });
         leased.map_err(|source| self.state_error(source))
     }
 
@@ -197,7 +203,8 @@ impl<K: Kernel> Turn<'_, K> {
     fn settle(&mut self, look: &Look, taken: &Taken, now: Timestamp) -> Result<bool, Error> {
         let settled = claims::after(&look.desired, &look.observed, &look.owned);
         let declared = self.goal.config.tunnels.values().filter(|tunnel| locals::leases(tunnel));
-        let declared: BTreeSet<HolderName> = declared.map(|tunnel| tunnel.name.holder()).collect();
+        let declared = declared.map(|tunnel| tunnel.name.holder()).chain([HolderName::probe()]);
+        let declared: BTreeSet<HolderName> = declared.collect();
         let keeps_leases = self.goal.flush;
         let undeclared = look.choices.keys().filter(|tunnel| !self.goal.config.tunnels.contains_key(*tunnel));
         let undeclared: Vec<TunnelName> = undeclared.cloned().collect();
@@ -237,16 +244,24 @@ fn release(
     Ok(!idle.is_empty())
 }
 
-fn think(goal: Goal<'_>, observed: Observed, mut owned: Owned, locals: Locals, choices: Choices) -> Look {
+/// The local addresses, and that of the probes.
+#[derive(Default)]
+struct Leased {
+    locals: Locals,
+    probe: Option<Ipv4Addr>,
+}
+
+fn think(goal: Goal<'_>, observed: Observed, mut owned: Owned, leased: Leased, choices: Choices) -> Look {
     let Goal { config, flush, orphans } = goal;
-    let declared =
-        Declared { tunnels: &config.tunnels, locals: &locals, choices: &choices, loopback: &config.loopback };
+    let Leased { locals, probe } = leased;
+    let (tunnels, loopback) = (&config.tunnels, &config.loopback);
+    let declared = Declared { tunnels, locals: &locals, probe, choices: &choices, loopback };
     let desired = if flush { Desired::default() } else { desire(&declared, &observed) };
     let mut made = plan(&desired, &observed, &owned);
     if orphans {
         made = plan_with_orphans(&desired, &observed, &mut owned, &made.orphans);
     }
-    Look { observed, owned, locals, choices, desired, plan: made }
+    Look { observed, owned, locals, probe, choices, desired, plan: made }
 }
 
 /// Counts orphans as ours: their links and addresses become claims, their routes steps of their own.
