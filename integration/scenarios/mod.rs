@@ -12,6 +12,7 @@ mod leftovers;
 mod mirror;
 mod mirror_deeds;
 mod moves;
+mod moves_learnt;
 mod netlink_answers;
 mod netlink_clashes;
 mod netlink_kit;
@@ -56,6 +57,7 @@ pub fn all() -> Vec<Scenario> {
         daemon_api::SCENARIOS,
         daemon_whole::SCENARIOS,
         moves::SCENARIOS,
+        moves_learnt::SCENARIOS,
         scale::SCENARIOS,
     ]
     .concat()
