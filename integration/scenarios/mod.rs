@@ -25,6 +25,7 @@ mod probes_truth;
 mod repairs;
 mod routing;
 mod scale;
+mod shown;
 mod tunnels;
 mod verbs;
 mod witness;
@@ -58,6 +59,7 @@ pub fn all() -> Vec<Scenario> {
         daemon_whole::SCENARIOS,
         moves::SCENARIOS,
         moves_learnt::SCENARIOS,
+        shown::SCENARIOS,
         scale::SCENARIOS,
     ]
     .concat()
