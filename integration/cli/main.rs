@@ -3,6 +3,7 @@
 // A test says what is wrong by panicking.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod help;
 mod stage;
 
 use std::io::{Read as _, Write as _};
@@ -83,6 +84,42 @@ fn the_daemon_does_what_is_asked() {
 }
 
 #[test]
+fn a_tunnel_is_moved_and_held_as_asked() {
+    let place = Place::new();
+    let _daemon = place.daemon(vec![]);
+    let held = |verb: &str| -> Value {
+        let said = place.run(&format!("{verb} -j"));
+        assert_eq!(said.status, Some(0), "{said:?}");
+        serde_json::from_str(&said.out).unwrap()
+    };
+    assert_eq!(held("tunnel move ams --to 192.0.2.9")["remote"], "192.0.2.9");
+    assert_eq!(held("tunnel hold ams")["probe"]["held"], true);
+    assert_eq!(held("tunnel unhold ams")["probe"]["held"], false);
+    for wrong in ["tunnel move ams", "tunnel move ams --to nowhere", "tunnel hold A/B"] {
+        assert_eq!(place.run(wrong).status, Some(2), "{wrong}");
+    }
+}
+
+#[test]
+fn latency_is_shown_and_watched() {
+    let place = Place::new();
+    let daemon = place.daemon(vec![]);
+    let shown = place.run("latency");
+    assert_eq!(shown.status, Some(0), "{shown:?}");
+    assert!(
+        shown.out.contains("192.0.2.1*") && shown.out.contains("! ams: 192.0.2.1: nobody knows"),
+        "{shown:?}"
+    );
+    let mut running = place.start("latency --watch 3600 -j");
+    running.until("\n");
+    daemon.happens(event(1, 1000), 1);
+    let again: Value = serde_json::from_str(&running.until("\n")).unwrap();
+    assert_eq!(again["terminations"][0]["result"], "nobody knows");
+    running.signal(Signal::SIGINT);
+    assert_eq!(running.ended().code(), Some(0));
+}
+
+#[test]
 fn a_wrong_declaration_is_shown_as_check_shows_it() {
     let place = Place::new();
     let _daemon = place.daemon(vec![]);
@@ -131,7 +168,9 @@ fn without_a_daemon_the_program_looks_itself() {
 #[test]
 fn what_needs_a_daemon_says_so() {
     let place = Place::new();
-    for verb in ["reload", "events", "events -f"] {
+    let moves = ["tunnel move ams --to 192.0.2.1", "tunnel hold ams", "tunnel unhold ams"];
+    let others = ["reload", "events", "events -f", "latency", "latency --watch"];
+    for verb in others.into_iter().chain(moves) {
         let refused = place.run(verb);
         assert_eq!(refused.status, Some(1), "{refused:?}");
         assert!(refused.err.contains("the daemon does not run"), "{refused:?}");

@@ -10,8 +10,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use greyhound::api::dto::{
-    CountersView, EventView, LatencyView, LeaseView, OutcomeView, PlanView, PoolView, PoolsView, RepairView,
-    StatusView, TunnelState, TunnelView,
+    CountersView, EventView, LatencyView, LeaseView, OutcomeView, PlanView, PoolView, PoolsView, ProbeView,
+    RepairView, StatusView, TerminationView, TunnelState, TunnelView,
 };
 use greyhound::api::{
     Access, Answer, Command, Error, Failure, Handle, Limits, Readers, Request, Snapshot, Socket, serve,
@@ -202,7 +202,9 @@ async fn paper(mut asked: mpsc::Receiver<Request>, kept: Vec<EventView>, file: P
             Command::Move { tunnel, to } => {
                 Ok(Answer::Tunnel(Box::new(TunnelView { remote: Some(to), ..named(&tunnel) })))
             }
-            Command::Hold { tunnel, held: _ } => Ok(Answer::Tunnel(Box::new(named(&tunnel)))),
+            Command::Hold { tunnel, held } => {
+                Ok(Answer::Tunnel(Box::new(TunnelView { probe: Some(probe(held)), ..named(&tunnel) })))
+            }
             Command::Apply => Ok(Answer::Outcome(outcome("Applied on paper."))),
             Command::Flush { orphans } => {
                 Ok(Answer::Outcome(outcome(&format!("Flushed on paper, orphans: {orphans}."))))
@@ -320,5 +322,34 @@ fn tunnel(state: TunnelState) -> TunnelView {
 }
 
 fn latency() -> LatencyView {
-    LatencyView { at_ms: 7, terminations: Vec::new(), not_believed: Default::default(), reflector: None }
+    let termination = TerminationView {
+        device: "ams".to_owned(),
+        interface: "-".to_owned(),
+        termination: [192, 0, 2, 1].into(),
+        source: None,
+        in_use: true,
+        latency_ms: None,
+        result: "nobody knows".to_owned(),
+        shunned: None,
+        methods: vec![],
+    };
+    LatencyView {
+        at_ms: 7,
+        terminations: vec![termination],
+        not_believed: Default::default(),
+        reflector: None,
+    }
+}
+
+fn probe(held: bool) -> ProbeView {
+    ProbeView {
+        liveness: "up".to_owned(),
+        liveness_why: None,
+        inside_ms: Some(1.5),
+        latency_ms: Some(1.5),
+        latency_why: None,
+        decision: None,
+        decided: None,
+        held,
+    }
 }

@@ -12,6 +12,7 @@ mod leftovers;
 mod mirror;
 mod mirror_deeds;
 mod moves;
+mod moves_learnt;
 mod netlink_answers;
 mod netlink_clashes;
 mod netlink_kit;
@@ -24,6 +25,7 @@ mod probes_truth;
 mod repairs;
 mod routing;
 mod scale;
+mod shown;
 mod tunnels;
 mod verbs;
 mod witness;
@@ -56,6 +58,8 @@ pub fn all() -> Vec<Scenario> {
         daemon_api::SCENARIOS,
         daemon_whole::SCENARIOS,
         moves::SCENARIOS,
+        moves_learnt::SCENARIOS,
+        shown::SCENARIOS,
         scale::SCENARIOS,
     ]
     .concat()

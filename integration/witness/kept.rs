@@ -98,7 +98,7 @@ fn wanted_of(view: &View, tunnel: &Tunnel, local: Ipv4Addr, wanted: &mut Objects
 
 fn wanted_link(view: &View, tunnel: &Tunnel, local: Ipv4Addr) -> Fields {
     let key = tunnel.key.map(|key| Ipv4Addr::from(key).to_string()).unwrap_or_default();
-    let remote = tunnel.remotes.first().map(Ipv4Addr::to_string);
+    let remote = view.remote(tunnel).map(|remote| remote.to_string());
     let tos = if tunnel.tos == 0 { String::new() } else { format!("{:#x}", tunnel.tos) };
     let mut fields = Fields::from([
         ("type", "gre".to_owned()),
@@ -124,7 +124,7 @@ fn wanted_link(view: &View, tunnel: &Tunnel, local: Ipv4Addr) -> Fields {
 
 /// What the path carries, less the headers. Without a path, or with one through a tunnel of ours, the MTU stays.
 fn path_mtu(view: &View, tunnel: &Tunnel) -> Option<u64> {
-    let way = view.ways.get(tunnel.remotes.first()?)?;
+    let way = view.ways.get(&view.remote(tunnel)?)?;
     let device = way["dev"].as_str().filter(|device| !view.devices.contains(*device))?;
     // What expires was learned from a message; anybody can send one.
     let of_route = way["metrics"][0]["mtu"].as_u64().filter(|_| way["expires"].is_null());

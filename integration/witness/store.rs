@@ -19,6 +19,8 @@ pub struct Store {
     /// Tunnel, address and prefix length.
     pub addresses: Vec<(String, Ipv4Addr, u8)>,
     pub loopback: BTreeSet<Ipv4Addr>,
+    /// The remote that was chosen for each tunnel that has been moved.
+    pub choices: BTreeMap<String, Ipv4Addr>,
     pub events: Vec<Event>,
 }
 
@@ -89,6 +91,11 @@ fn read(store: &Connection) -> Result<Store> {
             Ok((row.get(0)?, address(row, 1)?, row.get(2)?))
         })?,
         loopback: all(store, "SELECT address FROM loopback", |row| address(row, 0))?.into_iter().collect(),
+        choices: all(store, "SELECT tunnel, remote FROM choice WHERE remote IS NOT NULL", |row| {
+            Ok((row.get(0)?, address(row, 1)?))
+        })?
+        .into_iter()
+        .collect(),
         events: all(store, "SELECT seq, at_ms, kind, tunnel, text FROM event ORDER BY seq", event)?,
     })
 }

@@ -40,7 +40,7 @@ impl View {
         let declaration = Declaration::read(file)?;
         let store = Store::read(&declaration.state_dir)?;
         let kernel = Snapshot::take(host)?;
-        let ways = ways(host, &declaration)?;
+        let ways = ways(host, &declaration, &store)?;
         let devices = devices(&kernel, &store);
         let (locals, placed) = (store.locals(), placed(&kernel));
         let (strangers, excused) = <(BTreeSet<String>, BTreeSet<String>)>::default();
@@ -58,6 +58,11 @@ impl View {
             Local::Host(address) => Some(address),
             Local::Auto | Local::Leased(_) => self.locals.get(&tunnel.holder()).copied(),
         }
+    }
+
+    /// Where a tunnel leads.
+    pub fn remote(&self, tunnel: &Tunnel) -> Option<Ipv4Addr> {
+        remote(tunnel, &self.store)
     }
 
     pub fn link(&self, name: &str) -> Option<&Object> {
@@ -137,9 +142,15 @@ fn placed(kernel: &Snapshot) -> BTreeMap<Ipv4Addr, bool> {
     placed
 }
 
+/// The chosen one, as long as it is declared, else the first.
+fn remote(tunnel: &Tunnel, store: &Store) -> Option<Ipv4Addr> {
+    let chosen = store.choices.get(&tunnel.name).filter(|chosen| tunnel.remotes.contains(chosen));
+    chosen.or_else(|| tunnel.remotes.first()).copied()
+}
+
 /// What outer packets find: asked with the mark that they carry.
-fn ways(host: &Host, declaration: &Declaration) -> Result<BTreeMap<Ipv4Addr, Value>> {
-    let remotes: BTreeSet<_> = declaration.enabled().filter_map(|tunnel| tunnel.remotes.first()).collect();
+fn ways(host: &Host, declaration: &Declaration, store: &Store) -> Result<BTreeMap<Ipv4Addr, Value>> {
+    let remotes: BTreeSet<_> = declaration.enabled().filter_map(|tunnel| remote(tunnel, store)).collect();
     let mut lines = String::new();
     for remote in remotes {
         writeln!(lines, "route get {remote} mark {MARK}")?;

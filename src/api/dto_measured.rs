@@ -64,6 +64,8 @@ pub struct TerminationView {
     pub latency_ms: Option<f64>,
     /// The figure and what it is made of, or why there is none: one sentence.
     pub result: String,
+    /// Why its tunnel does not move there for being better, and for how long; null: nothing is in the way.
+    pub shunned: Option<String>,
     pub methods: Vec<MethodView>,
 }
 

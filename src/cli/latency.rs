@@ -58,7 +58,8 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<Ended> {
     Ok(Ended::Whole)
 }
 
-/// A line for each termination and method; the one in use has a star. Under them, why some have no latency.
+/// A line for each termination and method; the one in use has a star. Under them, why some have no latency, or are
+/// not moved to.
 fn text(latency: &LatencyView, _now: Timestamp) -> String {
     let LatencyView { at_ms: _, terminations, not_believed, reflector } = latency;
     let mut table = table(&HEADINGS);
@@ -70,9 +71,11 @@ fn text(latency: &LatencyView, _now: Timestamp) -> String {
         }
     }
     let mut text = rows(&table, "There is nothing to probe.");
-    for termination in terminations.iter().filter(|termination| termination.latency_ms.is_none()) {
-        let TerminationView { device, termination, result, .. } = termination;
-        text += &format!("! {device}: {termination}: {}\n", one_line(result));
+    for TerminationView { device, termination, latency_ms, result, shunned, .. } in terminations {
+        let unmeasured = Some(result).filter(|_| latency_ms.is_none());
+        for why in unmeasured.into_iter().chain(shunned) {
+            text += &format!("! {device}: {termination}: {}\n", one_line(why));
+        }
     }
     text + &odd(not_believed) + &reflector.as_ref().map(reflected).unwrap_or_default()
 }
@@ -169,6 +172,7 @@ mod tests {
             in_use: true,
             latency_ms: None,
             result: "not known yet".to_owned(),
+            shunned: Some("this tunnel failed there".to_owned()),
             methods: Vec::new(),
         };
         let not_believed = NotBelievedView { late: 2, ..NotBelievedView::default() };
@@ -179,6 +183,7 @@ mod tests {
         assert_eq!(cells[..3], ["ams", "-", "192.0.2.1*"]);
         assert!(cells[3..].iter().all(|cell| *cell == "-"), "{text}");
         let under = "! ams: 192.0.2.1: not known yet\n\
+                     ! ams: 192.0.2.1: this tunnel failed there\n\
                      # replies not believed: 0 forged, 2 late, 0 duplicated, 0 foreign\n";
         assert!(text.ends_with(under), "{text}");
     }

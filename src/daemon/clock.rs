@@ -11,6 +11,14 @@ pub struct Moment {
     pub wall_ms: u64,
 }
 
+impl Moment {
+    /// So many milliseconds after 1970 the daemon began, if nobody has set the clock since.
+    pub fn began_ms(self) -> i64 {
+        let signed = |ms: u128| i64::try_from(ms).unwrap_or(i64::MAX);
+        signed(self.wall_ms.into()).saturating_sub(signed(self.up.as_millis()))
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     begun: Instant,

@@ -44,7 +44,7 @@ fn reflector(reflected: Reflected) -> ReflectorView {
 }
 
 fn termination(tunnel: &TunnelName, row: Row, census: &Census, now: Duration) -> TerminationView {
-    let Row { entry, target, in_use, methods } = row;
+    let Row { entry, target, in_use, shunned, methods } = row;
     let odd = |method| census.each.get(&(target.clone(), method)).copied().unwrap_or_default();
     let method = |(method, summary, series): (Method, Summary, Vec<Option<Duration>>)| {
         method_view(method, &summary, &series, odd(method), now)
@@ -57,6 +57,7 @@ fn termination(tunnel: &TunnelName, row: Row, census: &Census, now: Duration) ->
         in_use,
         latency_ms: entry.latency().map(Latency::span).map(ms),
         result: entry.health.standing.to_string(),
+        shunned: shunned.map(|shunned| shunned.to_string()),
         methods: methods.into_iter().map(method).collect(),
     }
 }

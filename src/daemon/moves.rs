@@ -5,12 +5,20 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use super::chronicle::event;
+use super::clock::Moment;
 use super::keeper::{Aim, Keeper};
 use super::publisher::sentence;
 use crate::api::{Answer, Failure};
-use crate::model::{Chosen, Event, EventKind, TunnelName};
+use crate::model::{Chosen, Event, EventKind, Learnt, TunnelName};
 use crate::probe::liveness::Change;
-use crate::store;
+use crate::store::{self, State};
+
+/// What the daemon's last run kept, on the clock of this one.
+pub fn lessons(state: &mut State, at: Moment) -> Result<BTreeMap<TunnelName, Learnt>, store::Error> {
+    let began_ms = at.began_ms();
+    let lessons = state.change(|change| change.lessons(began_ms))?.into_iter();
+    Ok(lessons.map(|(tunnel, learnt)| (tunnel, learnt.ahead(-began_ms))).collect())
+}
 
 impl Keeper {
     /// Takes in what was measured, and does what follows from it.
@@ -21,6 +29,8 @@ impl Keeper {
         self.tell_liveness(&changes);
         if !self.flushed {
             let decisions = self.prober.survey.decide(now);
+            // Before anything follows from it.
+            self.keep_lessons();
             let moves = decisions.into_iter().filter_map(|(tunnel, decision)| {
                 let to = decision.to()?;
                 Some((tunnel, (to, decision.to_string())))
@@ -28,6 +38,22 @@ impl Keeper {
             self.move_all(&moves.collect());
         }
         self.prober.order();
+    }
+
+    /// Without them the next start would go back to where this one failed.
+    fn keep_lessons(&mut self) {
+        let lessons = self.prober.survey.lessons();
+        if lessons.is_empty() {
+            return;
+        }
+        let began_ms = self.clock.moment().began_ms();
+        let written = self.state.change::<_, store::Error>(|change| {
+            let mut lessons = lessons.into_iter();
+            lessons.try_for_each(|(tunnel, learnt)| change.learn(&tunnel, &learnt.ahead(began_ms)))
+        });
+        if let Err(error) = written {
+            tracing::error!("what tunnels have learnt cannot be kept: {}", sentence(error));
+        }
     }
 
     fn tell_liveness(&mut self, changes: &[(TunnelName, Change)]) {

@@ -9,7 +9,7 @@ use super::clock::Clock;
 use super::inbox::Outbox;
 use super::publisher::sentence;
 use crate::config::Config;
-use crate::model::{Link, Reflecting, Target, Tunnel, TunnelName};
+use crate::model::{Learnt, Link, Reflecting, Target, Tunnel, TunnelName};
 use crate::probe::survey::{Inside, Subject, Survey};
 use crate::probe::{self, Ask, Census, Engine, Reflected, Reflector, Report, Settings, engine, reflector};
 use crate::reconcile::Look;
@@ -45,9 +45,15 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 
 impl Prober {
     /// In the network namespace of the calling thread. What comes of the probes reaches the loop by `outbox`.
-    pub fn start(config: &Config, clock: Clock, outbox: Outbox) -> Self {
+    /// `learnt` by its last run.
+    pub fn start(
+        config: &Config,
+        learnt: BTreeMap<TunnelName, Learnt>,
+        clock: Clock,
+        outbox: Outbox,
+    ) -> Self {
         let mut prober = Self {
-            survey: Survey::new(config.probe.clone()),
+            survey: Survey::new(config.probe.clone(), learnt),
             engine: None,
             trouble: None,
             reflector: None,
@@ -101,6 +107,7 @@ impl Prober {
             Some((tunnel.name.clone(), subject(tunnel, link, look)?))
         };
         let subjects = enabled.filter_map(subject);
+        self.survey.forget_all_but(|name| config.tunnels.contains_key(name));
         self.survey.set(self.clock.up(), &config.probe, subjects.collect());
         self.looked = None;
         let again = self.again();

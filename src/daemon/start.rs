@@ -17,6 +17,7 @@ use super::inbox::{self, Outbox};
 use super::keeper::{Keeper, Losses, Pace};
 use super::log::{self, Format};
 use super::mirrored::Mirrored;
+use super::moves::lessons;
 use super::notify::Notify;
 use super::prober::Prober;
 use super::publisher::{Publisher, nothing};
@@ -66,7 +67,7 @@ pub fn run(options: &Options) -> anyhow::Result<Ended> {
     may_change()?;
     let _lock = Lock::take()?;
     let access = access(&config.daemon)?;
-    let state = open_state(&config)?;
+    let mut state = open_state(&config)?;
     let kernel = Mirrored::open()?;
     let socket = Socket::bind(&config.daemon.socket, &access)?;
     let (outbox, inbox) = inbox::open()?;
@@ -76,7 +77,8 @@ pub fn run(options: &Options) -> anyhow::Result<Ended> {
     let handle = Handle { requests, snapshot: shown, events: events.clone() };
     let publisher = Publisher { config_name: source.name(), snapshot, events };
     let clock = Clock::start();
-    let prober = Prober::start(&config, clock, outbox.clone());
+    let learnt = lessons(&mut state, clock.moment())?;
+    let prober = Prober::start(&config, learnt, clock, outbox.clone());
     let keeper = Keeper {
         source,
         config,

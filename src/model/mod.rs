@@ -35,4 +35,4 @@ pub use pool::{AddressRange, Pool, Purpose, Tier};
 pub use probe::{Answer, Method, Oddities, Outcome, Sample, Target, Timing};
 pub use probing::{Liveliness, Moving, Probing, Reflecting, STAMP_PORT};
 pub use state::{Claim, Desired, DesiredLink, DesiredTunnel, Observed, Owned};
-pub use tunnel::{Chosen, Kind, Local, Tunnel};
+pub use tunnel::{Chosen, Failure, Kind, Learnt, Local, Tunnel};

@@ -1,5 +1,6 @@
 //! A tunnel as declared.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::Ipv4Addr;
 
@@ -76,6 +77,32 @@ pub struct Chosen {
     pub remote: Option<Ipv4Addr>,
     /// It is moved by hand only.
     pub held: bool,
+}
+
+/// What a tunnel learnt of its ends, and does not forget when the daemon ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Learnt {
+    /// The peer inside that answered a probe; `None`: none ever did.
+    pub peer: Option<Ipv4Addr>,
+    /// By remote.
+    pub failures: BTreeMap<Ipv4Addr, Failure>,
+}
+
+/// The tunnel failed at a remote, whatever its probes said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The last time, in milliseconds of the clock of who keeps it.
+    pub at_ms: i64,
+    /// In a row, 1 or more.
+    pub times: u32,
+}
+
+impl Learnt {
+    /// The same, of a clock that is so many milliseconds ahead.
+    pub fn ahead(mut self, by_ms: i64) -> Self {
+        self.failures.values_mut().for_each(|failure| failure.at_ms = failure.at_ms.saturating_add(by_ms));
+        self
+    }
 }
 
 impl Tunnel {

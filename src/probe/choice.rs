@@ -18,13 +18,14 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-pub use decision::{Decision, Endpoint, Stay, Verdict, Wait, Why};
+pub use decision::{Decision, Endpoint, Shunned, Stay, Verdict, Wait, Why};
 use history::History;
 pub use rules::Rules;
 
 use super::liveness::State as Liveness;
 use super::rank::{Entry, Ranking};
 use super::score::{Latency, Standing};
+use crate::model::Failure;
 
 /// What a tunnel sees when it decides.
 #[derive(Clone, Copy, Debug)]
@@ -119,6 +120,25 @@ impl Chooser {
     /// The kernel refused the move: as if the tunnel had failed there.
     pub fn could_not_move(&mut self, now: Duration, to: Ipv4Addr) {
         self.histories.entry(to).or_default().failed(now);
+    }
+
+    /// Where the tunnel failed.
+    pub fn failures(&self) -> BTreeMap<Ipv4Addr, Failure> {
+        let failures = self.histories.iter();
+        failures.filter_map(|(address, history)| Some((*address, history.failure?))).collect()
+    }
+
+    /// Where it failed before it was known here.
+    pub fn remember(&mut self, failures: BTreeMap<Ipv4Addr, Failure>) {
+        for (address, failure) in failures {
+            self.histories.entry(address).or_default().failure = Some(failure);
+        }
+    }
+
+    /// Why a candidate is not moved to for being better, whatever the others are like; `None`: nothing is in the way.
+    pub fn shunned(&self, now: Duration, address: Ipv4Addr) -> Option<Shunned> {
+        let (wait, until) = self.history(address).shunned(&self.rules, now)?;
+        Some(Shunned { wait, left: until - now })
     }
 
     /// When time alone can change the decision, after the last one; `None`: only news can.

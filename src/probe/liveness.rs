@@ -149,9 +149,10 @@ impl Liveness {
         *self = Self { moved: true, answers: self.answers, ..Self::new(self.pace, now) };
     }
 
-    /// Its link was made anew at `now`: a fresh verdict.
-    pub fn made(&mut self, now: Duration) {
-        *self = Self { answers: self.answers, ..Self::new(self.pace, now) };
+    /// Its link was made anew at `now`, or is one that was there before: a fresh verdict on a peer that is known to
+    /// answer, or is not.
+    pub fn made(&mut self, now: Duration, answers: bool) {
+        *self = Self { answers, ..Self::new(self.pace, now) };
     }
 
     /// When an answer will be overdue; `None`: none is expected.

@@ -4,8 +4,10 @@
 //! |---|---|
 //! | [`subject`] | a tunnel as the survey sees it |
 //! | `course` | what is known of one tunnel |
+//! | `lessons` | what of it outlives a restart |
 
 mod course;
+mod lessons;
 pub mod subject;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,13 +15,14 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::book::{Ask, Pace, Report};
-use super::choice::{Decision, Sight};
+use super::choice::{Decision, Shunned, Sight};
 use super::liveness::{self, Change};
 use super::rank::{Entry, Ranking};
 use super::score::{FRESH, Health};
 use super::window::{Limits, Summary, Window};
-use crate::model::{Method, Outcome, Probing, Target, TunnelName};
+use crate::model::{Learnt, Method, Outcome, Probing, Target, TunnelName};
 use course::{Course, pace};
+use lessons::Lessons;
 pub use subject::{Inside, Subject};
 
 /// The pace of probes to all candidates of a tunnel that may be down: a few answers before it is called so.
@@ -47,6 +50,7 @@ pub struct Survey {
     upstream: Option<Duration>,
     /// Of whom there is news since they were decided about.
     stirred: BTreeSet<TunnelName>,
+    lessons: Lessons,
 }
 
 /// One line of what was measured.
@@ -55,6 +59,8 @@ pub struct Row {
     pub entry: Entry,
     pub target: Target,
     pub in_use: bool,
+    /// Why the tunnel does not move here for being better; of the one in use there is nothing to say.
+    pub shunned: Option<Shunned>,
     pub methods: Vec<(Method, Summary, Vec<Option<Duration>>)>,
 }
 
@@ -70,7 +76,8 @@ pub struct Brief {
 }
 
 impl Survey {
-    pub fn new(probing: Probing) -> Self {
+    /// `learnt` before the process began, when its clock was at zero.
+    pub fn new(probing: Probing, learnt: BTreeMap<TunnelName, Learnt>) -> Self {
         Self {
             probing,
             windows: BTreeMap::new(),
@@ -78,6 +85,7 @@ impl Survey {
             users: BTreeMap::new(),
             upstream: None,
             stirred: BTreeSet::new(),
+            lessons: Lessons::new(learnt),
         }
     }
 
@@ -95,7 +103,10 @@ impl Survey {
             match self.courses.get_mut(&name) {
                 Some(course) if course.subject == subject => continue,
                 Some(course) => course.become_of(now, probing, subject),
-                None => drop(self.courses.insert(name.clone(), Course::new(now, probing, &name, subject))),
+                None => {
+                    let course = Course::new(now, probing, &name, subject, self.lessons.of(&name));
+                    self.courses.insert(name.clone(), course);
+                }
             }
             self.stirred.insert(name);
         }
@@ -192,12 +203,23 @@ impl Survey {
             let Some(course) = self.courses.get_mut(&name) else { continue };
             let sight = Sight { ranking: &ranking, liveness: course.liveness.state(), upstream };
             let decision = course.chooser.decide(now, sight);
+            self.lessons.learn(&name, course.learnt());
+            course.decision = Some(decision.clone());
             if decision.to().is_some() {
-                moves.push((name, decision.clone()));
+                moves.push((name, decision));
             }
-            course.decision = Some(decision);
         }
         moves
+    }
+
+    /// What tunnels have learnt since this was last asked, to be kept over a restart.
+    pub fn lessons(&mut self) -> BTreeMap<TunnelName, Learnt> {
+        self.lessons.take()
+    }
+
+    /// Only these are declared: what others have learnt is not worth anything any more.
+    pub fn forget_all_but(&mut self, declared: impl Fn(&TunnelName) -> bool) {
+        self.lessons.retain(declared);
     }
 
     /// The tunnel was moved at `now`, by a decision or by hand.
@@ -242,12 +264,14 @@ impl Survey {
         for (name, course) in &self.courses {
             for entry in self.ranking(now, name, course).entries() {
                 let target = course.subject.to(entry.address);
+                let in_use = entry.address == course.subject.current;
                 let windows = self.windows.get(&target).into_iter().flatten();
                 let methods = windows
                     .map(|(method, window)| (*method, window.summary(now), window.series(now, series)));
                 let row = Row {
                     methods: methods.collect(),
-                    in_use: entry.address == course.subject.current,
+                    in_use,
+                    shunned: course.chooser.shunned(now, entry.address).filter(|_| !in_use),
                     entry: entry.clone(),
                     target,
                 };

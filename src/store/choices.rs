@@ -24,13 +24,13 @@ impl Change<'_> {
     pub fn choose(&mut self, tunnel: &TunnelName, chosen: Chosen) -> Result<(), Error> {
         let Chosen { remote, held } = chosen;
         self.run("keep a choice", |conn| {
-            let sql = "INSERT INTO choice VALUES (?1, ?2, ?3)
+            let sql = "INSERT INTO choice (tunnel, remote, held) VALUES (?1, ?2, ?3)
                        ON CONFLICT DO UPDATE SET remote = excluded.remote, held = excluded.held";
             conn.prepare_cached(sql)?.execute(params![tunnel.as_str(), remote.map(u32::from), held]).map(drop)
         })
     }
 
-    /// This tunnel is not declared any more.
+    /// This tunnel is not declared any more; what it learnt goes, too.
     pub fn forget_choice(&mut self, tunnel: &TunnelName) -> Result<(), Error> {
         self.run("forget a choice", |conn| {
             conn.prepare_cached("DELETE FROM choice WHERE tunnel = ?1")?.execute([tunnel.as_str()]).map(drop)

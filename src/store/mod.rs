@@ -7,6 +7,7 @@
 //! | [`leases`] | leases of a transaction: take, give back |
 //! | [`claims`] | claims of a transaction: tunnels and loopback addresses |
 //! | [`choices`] | which of its remotes each tunnel uses |
+//! | [`lessons`] | what each tunnel learnt of its ends |
 //! | [`events`] | what happened, kept over restarts |
 //! | [`error`] | what can go wrong, and what to do about it |
 //! | `open` | finding, making and checking the file |
@@ -21,6 +22,7 @@ pub mod error;
 pub mod events;
 mod journal;
 pub mod leases;
+pub mod lessons;
 mod open;
 mod schema;
 pub mod state;

@@ -21,6 +21,7 @@ pub(super) const STEPS: &[Step] = &[
     Step { sql: include_str!("schema.sql"), since: "0.1.0" },
     Step { sql: include_str!("schema2.sql"), since: "0.1.0" },
     Step { sql: include_str!("schema3.sql"), since: "0.1.0" },
+    Step { sql: include_str!("schema4.sql"), since: "0.1.0" },
 ];
 
 /// Brings the tables to the newest version in one transaction; a file from the future is refused.
@@ -112,7 +113,7 @@ mod tests {
         let text = migrate(&mut conn, Path::new("state.db"), STEPS).unwrap_err().to_string();
         assert_eq!(
             text,
-            "state.db has schema 4, and this greyhound knows up to 3: use greyhound 0.2.0 or later"
+            "state.db has schema 5, and this greyhound knows up to 4: use greyhound 0.2.0 or later"
         );
     }
 }

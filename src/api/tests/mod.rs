@@ -17,7 +17,8 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::client::Client;
 use super::dto::{
-    EventView, LatencyView, LeaseView, OutcomeView, PlanView, PoolsView, StatusView, TunnelState, TunnelView,
+    EventView, LatencyView, LeaseView, OutcomeView, PlanView, PoolsView, ProbeView, StatusView, TunnelState,
+    TunnelView,
 };
 use super::{
     Access, Answer, Command, Error, Failure, Handle, Limits, Readers, Request, Snapshot, Socket, serve,
@@ -162,7 +163,10 @@ async fn paper(mut asked: mpsc::Receiver<Request>, kept: Vec<EventView>, deaf: b
             Command::Move { tunnel, to } => {
                 Ok(Answer::Tunnel(Box::new(TunnelView { remote: Some(to), ..self::tunnel(tunnel.as_str()) })))
             }
-            Command::Hold { tunnel, held: _ } => Ok(Answer::Tunnel(Box::new(self::tunnel(tunnel.as_str())))),
+            Command::Hold { tunnel, held } => Ok(Answer::Tunnel(Box::new(TunnelView {
+                probe: Some(probe(held)),
+                ..self::tunnel(tunnel.as_str())
+            }))),
             Command::Plan => Ok(Answer::Plan(plan("fresh"))),
             Command::Events { since, limit } => Ok(Answer::Events(select(&kept, since, limit))),
             Command::Reload => Err(Failure::Declaration {
@@ -257,4 +261,17 @@ pub fn tunnel(name: &str) -> TunnelView {
 
 fn latency() -> LatencyView {
     LatencyView { at_ms: 7, terminations: Vec::new(), not_believed: Default::default(), reflector: None }
+}
+
+fn probe(held: bool) -> ProbeView {
+    ProbeView {
+        liveness: "up".to_owned(),
+        liveness_why: None,
+        inside_ms: Some(1.5),
+        latency_ms: Some(1.5),
+        latency_why: None,
+        decision: None,
+        decided: None,
+        held,
+    }
 }

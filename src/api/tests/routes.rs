@@ -34,6 +34,13 @@ fn the_client_asks_the_daemon() {
     assert_eq!(client.flush(true).unwrap().summary, "flushed, orphans true");
     assert_eq!(client.history(Some(2), 2).unwrap(), [event(3), event(4)]);
     assert_eq!(client.history(None, 2).unwrap(), [event(4), event(5)]);
+    assert_eq!(client.latency().unwrap(), latency());
+    let t1 = TunnelName::new("t1").unwrap();
+    let to = [192, 0, 2, 9].into();
+    assert_eq!(client.move_tunnel(&t1, to).unwrap(), TunnelView { remote: Some(to), ..tunnel("t1") });
+    for held in [true, false] {
+        assert_eq!(client.hold(&t1, held).unwrap().probe, Some(probe(held)));
+    }
     let Err(Error::Refused { status: 422, view }) = client.reload() else { panic!("a mistake is refused") };
     assert_eq!(view.error, "the declaration has a mistake");
     assert_eq!((view.problems.len(), view.text.as_deref()), (1, Some("line 3")));
@@ -71,6 +78,11 @@ fn what_is_not_there_is_said_in_json() {
         ("DELETE", "/v1/tunnels/t1", 405, "/v1/tunnels/t1 does not take DELETE"),
         ("GET", "/v1/apply", 405, "/v1/apply does not take GET"),
         ("GET", "/v1/tunnels/%ff", 400, ""),
+        ("POST", "/v1/tunnels/t1/move", 400, "the body is not what is asked for: missing field `to`"),
+        ("GET", "/v1/tunnels/t1/hold", 405, "/v1/tunnels/t1/hold does not take GET"),
+        ("POST", "/v1/tunnels/T%2F1/hold", 400, ""),
+        ("POST", "/v1/tunnels/T%2F1/unhold", 400, ""),
+        ("POST", "/v1/latency", 405, "/v1/latency does not take POST"),
         ("GET", "/v1/events?sinse=3", 400, ""),
         ("GET", "/v1/events/history?since=-1", 400, ""),
         ("GET", "/v1/plan?fresh=perhaps", 400, ""),

@@ -86,6 +86,13 @@ pub enum Wait {
     Moved,
 }
 
+/// Why an endpoint is not moved to for being better, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shunned {
+    pub wait: Wait,
+    pub left: Duration,
+}
+
 /// Why a tunnel moves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "reason")]
@@ -159,6 +166,19 @@ impl fmt::Display for Wait {
             Self::Failed => "but this tunnel failed there, and it waits for another",
             Self::Moved => "but this tunnel has just come here, and stays for another",
         })
+    }
+}
+
+impl fmt::Display for Shunned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { wait, left } = self;
+        let why = match wait {
+            Wait::Hold | Wait::Moved => "better only lately",
+            Wait::HoldDown => "dead only lately",
+            Wait::Flapping => "died too often",
+            Wait::Failed => "this tunnel failed there",
+        };
+        write!(f, "{why}: not moved to for being better for another {}", Span(*left))
     }
 }
 

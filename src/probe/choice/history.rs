@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::decision::Wait;
 use super::rules::Rules;
+use crate::model::Failure;
 use crate::probe::decay::Decay;
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -13,17 +14,10 @@ pub struct History {
     /// When it was last seen dead.
     dead_at: Option<Duration>,
     flaps: Decay,
-    failure: Option<Failure>,
+    /// Its tunnel failed, whatever its probes said; of the same clock as all times here.
+    pub failure: Option<Failure>,
     /// Since when it has been better than the endpoint in use by all margins.
     pub better_since: Option<Duration>,
-}
-
-/// Its tunnel failed, whatever its probes said.
-#[derive(Clone, Copy, Debug)]
-struct Failure {
-    at: Duration,
-    /// In a row, 1 or more.
-    times: u32,
 }
 
 impl History {
@@ -43,8 +37,8 @@ impl History {
 
     /// The tunnel failed at it, once more.
     pub fn failed(&mut self, now: Duration) {
-        let times = self.failure.map_or(1, |failure| failure.times + 1);
-        self.failure = Some(Failure { at: now, times });
+        let times = self.failure.map_or(1, |failure| failure.times.saturating_add(1));
+        self.failure = Some(Failure { at_ms: whole_ms(now), times });
     }
 
     /// The tunnel works at it.
@@ -54,7 +48,7 @@ impl History {
 
     /// Why it is not moved to for being better, and until when.
     pub fn shunned(&self, rules: &Rules, now: Duration) -> Option<(Wait, Duration)> {
-        let failed = self.failure.map(|failure| failure.until(rules.failed));
+        let failed = self.failure.map(|failure| doubling(failure, rules.failed));
         let failed = failed.filter(|until| now < *until).map(|until| (Wait::Failed, until));
         let flaps = || self.flaps.until(&rules.damping, now).map(|until| (Wait::Flapping, until));
         let hold_down = || self.hold_down(rules, now).map(|until| (Wait::HoldDown, until));
@@ -68,7 +62,7 @@ impl History {
         let (willing, from) = match self.shunned(rules, now) {
             None => (0, None),
             Some((Wait::Failed, _)) => {
-                let retry = |failure: Failure| failure.until(rules.hold_down).min(failure.at + rules.failed);
+                let retry = |failure| doubling(failure, rules.hold_down).min(after(failure, rules.failed));
                 (3, self.failure.map(retry))
             }
             Some((Wait::Flapping, _)) => (2, Some(since + rules.hold)),
@@ -82,9 +76,17 @@ impl History {
     }
 }
 
-impl Failure {
-    /// `wait` for the first, and twice as long for each that follows, 32 times as long at most.
-    fn until(self, wait: Duration) -> Duration {
-        self.at + wait * (1 << (self.times - 1).min(5))
-    }
+/// `wait` for the first, and twice as long for each that follows, 32 times as long at most.
+fn doubling(failure: Failure, wait: Duration) -> Duration {
+    after(failure, wait * (1 << failure.times.saturating_sub(1).min(5)))
+}
+
+/// It may have been before the clock began: what is over by then is over at its beginning.
+fn after(failure: Failure, wait: Duration) -> Duration {
+    let at_ms = failure.at_ms.saturating_add(whole_ms(wait));
+    Duration::from_millis(u64::try_from(at_ms).unwrap_or(0))
+}
+
+fn whole_ms(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }

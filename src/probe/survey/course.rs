@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::{Subject, WORRIED};
-use crate::model::{Method, Moving, Probing, TunnelName};
+use crate::model::{Learnt, Method, Moving, Probing, TunnelName};
 use crate::probe::book::Pace;
 use crate::probe::choice::{Chooser, Decision, Rules};
 use crate::probe::liveness::{self, Liveness};
@@ -25,6 +25,8 @@ const ROUNDS: u32 = 30;
 pub(super) struct Course {
     pub subject: Subject,
     pub liveness: Liveness,
+    /// The peer that answered, through whatever link and endpoint.
+    peer: Option<Ipv4Addr>,
     /// When its peer answered STAMP last, as long as it is taken to.
     stamped: Option<Duration>,
     pub chooser: Chooser,
@@ -32,13 +34,24 @@ pub(super) struct Course {
 }
 
 impl Course {
-    pub(super) fn new(now: Duration, probing: &Probing, name: &TunnelName, subject: Subject) -> Self {
+    /// `learnt` before it was known here.
+    pub(super) fn new(
+        now: Duration,
+        probing: &Probing,
+        name: &TunnelName,
+        subject: Subject,
+        learnt: Learnt,
+    ) -> Self {
+        let Learnt { peer, failures } = learnt;
         let mut chooser = Chooser::new(rules(probing), spread(name), subject.current, now);
         if subject.held {
             chooser.hold();
         }
+        chooser.remember(failures);
         let liveness = Liveness::new(liveness_pace(probing, Method::Icmp), now);
-        Self { liveness, stamped: None, chooser, decision: None, subject }
+        let mut course = Self { liveness, peer, stamped: None, chooser, decision: None, subject };
+        course.made(now);
+        course
     }
 
     /// The tunnel is probed and moved by other figures from now on.
@@ -54,13 +67,14 @@ impl Course {
         } else {
             self.chooser.unhold()
         }
-        if subject.inside != self.subject.inside {
-            self.liveness.made(now);
-        }
-        if subject.current != self.subject.current {
-            self.moved(now, probing, subject.current);
-        }
+        let (inside, current) = (self.subject.inside, self.subject.current);
         self.subject = subject;
+        if self.subject.inside != inside {
+            self.made(now);
+        }
+        if self.subject.current != current {
+            self.moved(now, probing, self.subject.current);
+        }
     }
 
     /// How the new end answers is not known.
@@ -72,8 +86,20 @@ impl Course {
         self.subject.current = to;
     }
 
+    /// Its link is a new one. Another peer than the one that answered may answer nothing.
+    fn made(&mut self, now: Duration) {
+        let peer = self.subject.inside.map(|inside| inside.peer);
+        self.liveness.made(now, peer.is_some() && peer == self.peer);
+    }
+
+    /// All that is worth keeping over a restart.
+    pub(super) fn learnt(&self) -> Learnt {
+        Learnt { peer: self.peer, failures: self.chooser.failures() }
+    }
+
     /// Its peer answered a probe that was sent at `sent`.
     pub(super) fn answered(&mut self, probing: &Probing, method: Method, sent: Duration) {
+        self.peer = self.subject.inside.map(|inside| inside.peer).or(self.peer);
         let before = self.stamped;
         self.stamped = match method {
             Method::Stamp => before.max(Some(sent)),

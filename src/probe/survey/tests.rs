@@ -1,7 +1,7 @@
 //! What a survey asks, and what it decides from the answers.
 
 use super::*;
-use crate::model::{Answer, Sample, Timing};
+use crate::model::{Answer, Failure, Sample, Timing};
 use crate::probe::liveness::State as Live;
 
 const SEC: fn(u64) -> Duration = Duration::from_secs;
@@ -29,9 +29,19 @@ fn subject() -> Subject {
 }
 
 fn survey(subject: Subject) -> Survey {
-    let mut survey = Survey::new(Probing::default());
+    survey_that_knows(Learnt::default(), subject)
+}
+
+fn survey_that_knows(learnt: Learnt, subject: Subject) -> Survey {
+    let mut survey = Survey::new(Probing::default(), [(ams(), learnt)].into());
     survey.set(Duration::ZERO, &Probing::default(), [(ams(), subject)].into());
     survey
+}
+
+/// The tunnel failed at the near one so many minutes before the survey began.
+fn failed(minutes_ago: i64, times: u32) -> Learnt {
+    let failure = Failure { at_ms: -60_000 * minutes_ago, times };
+    Learnt { peer: None, failures: [(NEAR, failure)].into() }
 }
 
 /// What is asked of this target, in milliseconds between probes.
@@ -168,6 +178,84 @@ fn a_better_one_is_moved_to_after_its_time_and_a_held_tunnel_stays() {
     assert_eq!(moved, None);
     let brief = &survey.briefs(SEC(600))[&ams()];
     assert!(brief.held && brief.decision.as_ref().unwrap().to_string().contains("held"));
+}
+
+/// GRE alone is blocked: the terminations answer, the peer inside does not.
+fn blocked(survey: &mut Survey, at: Duration) -> Vec<(TunnelName, Decision)> {
+    let alive = |address, ms| report(&outer(address), Method::Icmp, at, Some(MS(ms)));
+    survey.take(vec![alive(NEAR, 10), alive(FAR, 20)]);
+    assert!(matches!(survey.tick(at)[..], [(_, Change { to: Live::Down(_), .. })]));
+    survey.decide(at)
+}
+
+#[test]
+fn what_is_learnt_is_told_once() {
+    let mut survey = survey(subject());
+    a_quiet_minute(&mut survey, 10, 20);
+    survey.decide(SEC(60));
+    let peer = Some([169, 254, 10, 1].into());
+    let learnt = |failures| [(ams(), Learnt { peer, failures })].into();
+    assert_eq!(survey.lessons(), learnt(BTreeMap::new()));
+    assert_eq!(survey.lessons(), BTreeMap::new());
+    let dead = SEC(60) + MS(700);
+    assert_eq!(blocked(&mut survey, dead)[0].1.to(), Some(FAR));
+    assert_eq!(survey.lessons(), learnt([(NEAR, Failure { at_ms: 60_700, times: 1 })].into()));
+    survey.moved(dead, &ams(), FAR);
+    let near = survey.rows(dead, 1).into_iter().find(|(_, row)| row.entry.address == NEAR);
+    let shunned = near.unwrap().1.shunned.unwrap().to_string();
+    assert!(shunned.starts_with("this tunnel failed there: not moved to for being better"), "{shunned}");
+}
+
+#[test]
+fn a_failure_before_the_beginning_is_as_long_ago_as_it_was() {
+    let returns = |learnt| {
+        let mut survey = survey_that_knows(learnt, Subject { current: FAR, ..subject() });
+        let mut minutes = 0..;
+        minutes.find(|minute| {
+            let at = SEC(60 * minute);
+            let outer = |address, ms| report(&outer(address), Method::Icmp, at, Some(MS(ms)));
+            survey.take(vec![
+                outer(NEAR, 10),
+                outer(FAR, 60),
+                report(&inner(), Method::Icmp, at, Some(MS(60))),
+            ]);
+            survey.decide(at).iter().any(|(_, decision)| decision.to() == Some(NEAR))
+        })
+    };
+    // Half an hour, and up to a quarter more; or an hour the second time.
+    assert!((30..40).contains(&returns(failed(0, 1)).unwrap()));
+    assert!((10..20).contains(&returns(failed(20, 1)).unwrap()));
+    assert!((40..60).contains(&returns(failed(20, 2)).unwrap()));
+    let unburdened = returns(Learnt::default());
+    assert_eq!(returns(failed(1_000_000_000, 1)), unburdened, "however long ago");
+    assert!(unburdened < Some(10));
+}
+
+#[test]
+fn a_peer_that_answered_before_the_beginning_is_called_dead_when_it_does_not() {
+    let after = |peer: [u8; 4]| {
+        let learnt = Learnt { peer: Some(peer.into()), ..Learnt::default() };
+        survey_that_knows(learnt, subject()).tick(SEC(30)).remove(0).1.to
+    };
+    assert!(matches!(after([169, 254, 10, 1]), Live::Down(_)));
+    assert_eq!(after([169, 254, 10, 9]), Live::Silent, "it was another peer");
+}
+
+#[test]
+fn what_a_tunnel_learnt_goes_with_its_declaration() {
+    let mut survey = survey_that_knows(failed(0, 1), Subject { current: FAR, ..subject() });
+    let shunned = |survey: &Survey| survey.rows(SEC(1), 1).iter().any(|(_, row)| row.shunned.is_some());
+    assert!(shunned(&survey));
+    // Not kept for a while, as when flushed.
+    survey.forget_all_but(|_| true);
+    survey.set(SEC(1), &Probing::default(), BTreeMap::new());
+    let away = || [(ams(), Subject { current: FAR, ..subject() })].into();
+    survey.set(SEC(1), &Probing::default(), away());
+    assert!(shunned(&survey));
+    survey.forget_all_but(|_| false);
+    survey.set(SEC(1), &Probing::default(), BTreeMap::new());
+    survey.set(SEC(1), &Probing::default(), away());
+    assert!(!shunned(&survey));
 }
 
 #[test]

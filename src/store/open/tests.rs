@@ -112,7 +112,7 @@ fn a_newer_file_is_refused() {
     let conn = Connection::open(path).unwrap();
     conn.execute_batch("PRAGMA user_version = 99; UPDATE meta SET value = '7.0.0'").unwrap();
     drop(conn);
-    assert!(refused(dir.path()).contains("schema 99, and this greyhound knows up to 3: use greyhound 7.0.0"));
+    assert!(refused(dir.path()).contains("schema 99, and this greyhound knows up to 4: use greyhound 7.0.0"));
 }
 
 #[test]
