@@ -56,8 +56,7 @@ impl History {
     }
 
     /// How willingly it is fled to when the endpoint in use is dead, 0 the most; or from when on. Where endpoints
-    /// take turns at dying, they are slowed down by `since`, when
-    /// the tunnel came to where it is.
+    /// take turns at dying, they are slowed down by `since`, when the tunnel came to where it is.
     pub fn refuge(&self, rules: &Rules, now: Duration, since: Duration) -> Result<u8, Duration> {
         let (willing, from) = match self.shunned(rules, now) {
             None => (0, None),
