@@ -11,6 +11,7 @@
 //! | [`plan`] | desired and observed into ordered steps, and a plan into text (pure) |
 //! | [`netlink`] | the only room that speaks netlink |
 //! | [`probe`] | how far away a termination is, measured; its codecs and judgement are pure |
+//! | [`sqlite`] | one SQLite file: made, checked, upgraded; what its errors mean |
 //! | [`store`] | what this host keeps: claims, leases, choices, events |
 //! | [`api`] | HTTP and JSON on a unix socket, and the data that is shown |
 //! | [`reconcile`] | the turn: look, lease, plan, claim, apply, read back |
@@ -27,5 +28,6 @@ pub mod netlink;
 pub mod plan;
 pub mod probe;
 pub mod reconcile;
+pub mod sqlite;
 pub mod store;
 mod sys;

@@ -9,9 +9,8 @@
 //! | [`choices`] | which of its remotes each tunnel uses |
 //! | [`events`] | what happened, kept over restarts |
 //! | [`error`] | what can go wrong, and what to do about it |
-//! | `open` | finding, making and checking the file |
-//! | `journal` | the write-ahead log, or what does where there can be none |
-//! | `schema` | the tables (`schema.sql`) and the way from older ones |
+//! | `open` | the file, or a copy of it in memory |
+//! | `schema` | the tables (`schema.sql`), version by version |
 //!
 //! The inventory that several hosts share is another file, and another room.
 
@@ -19,7 +18,6 @@ pub mod choices;
 pub mod claims;
 pub mod error;
 pub mod events;
-mod journal;
 pub mod leases;
 mod open;
 mod schema;
