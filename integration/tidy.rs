@@ -12,9 +12,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["model"]),
     ("alloc", &["model"]),
     ("plan", &["model"]),
+    ("registry", &["model", "alloc"]),
     ("netlink", &["model", "plan"]),
     ("sqlite", &[]),
     ("store", &["model", "alloc", "sqlite"]),
+    ("inventory", &["model", "registry", "sqlite"]),
     ("probe", &["model", "sys"]),
     ("sys", &[]),
     ("api", &["model", "sys"]),
@@ -39,7 +41,7 @@ const CLI: &[&str] = &[
 ];
 
 /// Rooms that compute values and nothing else: time is an argument, and nothing is read or written.
-const PURE: &[&str] = &["model", "config", "alloc", "plan"];
+const PURE: &[&str] = &["model", "config", "alloc", "plan", "registry"];
 
 /// The files of `probe` that read and write. All its others are pure, and do not use `sys` either.
 const SHELL_OF_PROBE: &[&str] =
@@ -72,7 +74,7 @@ const IMPURE: &[&str] = &[
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("netlink_", &["netlink"]),
     ("rtnetlink", &["netlink"]),
-    ("rusqlite", &["sqlite", "store"]),
+    ("rusqlite", &["sqlite", "store", "inventory"]),
     ("clap", &["cli"]),
     ("comfy_table", &["cli"]),
 ];
