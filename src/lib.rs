@@ -9,8 +9,10 @@
 //! | [`config`] | TOML text into a checked configuration; errors point at the line (pure) |
 //! | [`alloc`] | which address is next, or why there is none (pure) |
 //! | [`plan`] | desired and observed into ordered steps, and a plan into text (pure) |
+//! | [`registry`] | what the inventory means; every change of it as a transaction (pure) |
 //! | [`netlink`] | the only room that speaks netlink |
 //! | [`probe`] | how far away a termination is, measured; its codecs and judgement are pure |
+//! | [`sqlite`] | one SQLite file: made, checked, upgraded; what its errors mean |
 //! | [`store`] | what this host keeps: claims, leases, choices, events |
 //! | [`api`] | HTTP and JSON on a unix socket, and the data that is shown |
 //! | [`reconcile`] | the turn: look, lease, plan, claim, apply, read back |
@@ -27,5 +29,7 @@ pub mod netlink;
 pub mod plan;
 pub mod probe;
 pub mod reconcile;
+pub mod registry;
+pub mod sqlite;
 pub mod store;
 mod sys;

@@ -126,14 +126,23 @@ pub fn explain(pools: &[Pool], taken: Taken<'_>, now: Timestamp) -> Explanation 
     let strays = taken.book.leases().filter(|lease| lease.state == LeaseState::Active && !covered(lease));
     Explanation {
         rule: RULE.to_vec(),
-        pools: pools.iter().map(|pool| View { pool, taken, asker: None, now }.explain()).collect(),
+        pools: pools.iter().map(|pool| explain_pool(pool, pool.purpose.unit(), taken, now)).collect(),
         strays: strays.cloned().collect(),
     }
 }
 
+/// Explains one pool that gives prefixes of this length.
+pub fn explain_pool(pool: &Pool, unit: u8, taken: Taken<'_>, now: Timestamp) -> PoolExplanation {
+    View { pool, taken, asker: None, now }.explain(unit)
+}
+
+/// How many prefixes of this length somebody could have of the pool who never had any.
+pub fn available(pool: &Pool, unit: u8, taken: Taken<'_>, now: Timestamp) -> u64 {
+    View { pool, taken, asker: None, now }.available(unit)
+}
+
 impl View<'_> {
-    fn explain(&self) -> PoolExplanation {
-        let unit = self.pool.purpose.unit();
+    fn explain(&self, unit: u8) -> PoolExplanation {
         let ranges: Vec<_> = self.pool.ranges.iter().map(|range| self.explain_range(*range)).collect();
         let leases = self.active().count() as u64;
         let next = match self.candidates(unit, 1, &BTreeSet::new()).pop() {

@@ -26,5 +26,8 @@ mod properties;
 pub use ask::{Ask, Choice, Why};
 pub use book::{Book, Foreign, Taken};
 pub use choose::{RULE, choose};
-pub use explain::{Explanation, Next, Part, PartState, PoolExplanation, RangeExplanation, Sizes, explain};
+pub use explain::{
+    Explanation, Next, Part, PartState, PoolExplanation, RangeExplanation, Sizes, available, explain,
+    explain_pool,
+};
 pub use refused::{Exhausted, Refused};

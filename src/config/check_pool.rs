@@ -1,7 +1,5 @@
 //! One `[[pool]]`: from what is written to a draft, and what can be said of it alone.
 
-use std::net::Ipv4Addr;
-
 use super::at::{At, Span};
 use super::diagnostics::{Problem, Sink};
 use super::document::Entry;
@@ -78,16 +76,8 @@ const PURPOSES: [(&str, Purpose); 3] =
 const TIERS: [(&str, Tier); 2] = [("primary", Tier::Primary), ("reserve", Tier::Reserve)];
 
 fn refuse_unusable(range: &At<AddressRange>, sink: &mut Sink) {
-    let never: [(u32, u32, &str); 4] = [
-        (0x0000_0000, 0x00ff_ffff, "0.0.0.0/8, which is no network"),
-        (0x7f00_0000, 0x7fff_ffff, "loopback addresses (127.0.0.0/8)"),
-        (0xe000_0000, 0xefff_ffff, "multicast addresses (224.0.0.0/4)"),
-        (0xffff_ffff, 0xffff_ffff, "the broadcast address 255.255.255.255"),
-    ];
-    let (first, last) = (u32::from(range.value.first()), u32::from(range.value.last()));
-    if let Some((from, to, what)) = never.into_iter().find(|(from, to, _)| first <= *to && *from <= last) {
+    if let Some((never, what)) = range.value.unusable() {
         let message = format!("the range {} holds {what}", ranges::show(&range.value));
-        let never = AddressRange::new(Ipv4Addr::from(from), Ipv4Addr::from(to)).unwrap_or(range.value);
         let help = format!("write ranges without {}: no host can have it", ranges::show(&never));
         sink.push(Problem::new(&range.span, message, help));
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use ipnetwork::Ipv4Network;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{HolderName, PoolName, Purpose};
 
@@ -11,7 +11,7 @@ use super::{HolderName, PoolName, Purpose};
 pub type Timestamp = u64;
 
 /// A lease. It knows nothing of tunnel types, tenants or VRFs.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Lease {
     /// What was taken: a /32 for a single address. Never overlaps another lease.
     pub prefix: Ipv4Network,
@@ -25,7 +25,7 @@ pub struct Lease {
 }
 
 /// Where a lease is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LeaseState {
     /// Its holder may use it.

@@ -2,7 +2,7 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | [`name`] | names of tunnels, links, pools and holders |
+//! | [`name`] | names of tunnels, links, pools, holders, devices, interfaces, hosts |
 //! | [`marks`] | the numbers and labels by which greyhound knows its own objects |
 //! | [`gre`] | a GRE link's parameters: the tuple, TTL, TOS, flags, overhead |
 //! | [`kernel`] | kernel objects: links, addresses, routes, rules, paths |
@@ -11,9 +11,13 @@
 //! | [`probe`] | who is probed, and what came of each probe |
 //! | [`probing`] | how terminations are probed, as declared |
 //! | [`lease`] | leases and the holders that have them |
+//! | [`device`] | devices and their interfaces |
+//! | [`session`] | the agreement between a client host and a device |
+//! | [`stock`] | the inventory's pools, addresses used elsewhere, terminations, seats |
 //! | [`event`] | something that happened |
 //! | [`state`] | desired, observed and owned: what `plan` stands on |
 
+pub mod device;
 pub mod event;
 pub mod gre;
 pub mod kernel;
@@ -23,16 +27,23 @@ pub mod name;
 pub mod pool;
 pub mod probe;
 pub mod probing;
+pub mod session;
 pub mod state;
+pub mod stock;
 pub mod tunnel;
 
+pub use device::{Device, DeviceStatus, Interface, Sharing};
 pub use event::{Event, EventKind};
 pub use gre::{Gre, Tos, Ttl, Tuple};
 pub use kernel::{Address, Counters, LOOPBACK, Link, LinkKind, Path, Route, RouteKind, Rule, Scope};
 pub use lease::{Lease, LeaseState, Timestamp};
-pub use name::{HolderName, InvalidName, LinkName, PoolName, TunnelName};
+pub use name::{
+    DeviceCode, HolderName, HostName, InterfaceName, InvalidName, LinkName, PoolName, TunnelName,
+};
 pub use pool::{AddressRange, Pool, Purpose, Tier};
 pub use probe::{Answer, Method, Oddities, Outcome, Sample, Target, Timing};
 pub use probing::{Liveliness, Moving, Probing, Reflecting, STAMP_PORT};
+pub use session::{Session, SessionKey, SessionState, Underlay};
 pub use state::{Claim, Desired, DesiredLink, DesiredTunnel, Observed, Owned};
+pub use stock::{Need, Seat, SharedPool, Termination, Used};
 pub use tunnel::{Chosen, Failure, Kind, Learnt, Local, Tunnel};

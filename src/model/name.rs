@@ -117,6 +117,33 @@ impl HolderName {
         Self("probe".to_owned())
     }
 }
+name!(
+    /// A device's code: 1 to 16 of `a-z`, `0-9`, `-`, `_`, the first a letter or digit.
+    DeviceCode,
+    "device code",
+    "use 1 to 16 of a-z, 0-9, '-' and '_', starting with a letter or a digit",
+    |text| slug(text, 16)
+);
+
+name!(
+    /// An interface's name, unique on its device: 1 to 32 printable bytes without white space, such as `lo` or
+    /// `Ethernet1/1`.
+    InterfaceName,
+    "interface name",
+    "use 1 to 32 printable characters without white space",
+    |text| (1..=32).contains(&text.len()) && text.chars().all(|c| c.is_ascii_graphic())
+);
+
+name!(
+    /// A client host's name, unique in the inventory: 1 to 40 of `a-z`, `0-9`, `-`, `_`, `.`, the first a letter or
+    /// digit.
+    HostName,
+    "host name",
+    "use 1 to 40 of a-z, 0-9, '-', '_' and '.', starting with a letter or a digit",
+    |text| {
+        slug(&text.replace('.', "-"), 40) && !text.starts_with('.')
+    }
+);
 
 impl TunnelName {
     /// The name of the kernel link: deterministic, `gh-` and the tunnel's name.

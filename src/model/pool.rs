@@ -5,13 +5,13 @@ use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use ipnetwork::Ipv4Network;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::PoolName;
 
 /// What the addresses of a pool are for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Purpose {
     /// Local addresses of tunnels, a /32 each.
@@ -32,6 +32,11 @@ impl Purpose {
     }
 }
 
+impl Purpose {
+    /// Every purpose, each one once.
+    pub const ALL: [Self; 3] = [Self::Termination, Self::Overlay, Self::Client];
+}
+
 impl fmt::Display for Purpose {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
@@ -43,7 +48,7 @@ impl fmt::Display for Purpose {
 }
 
 /// When a pool is drawn from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Tier {
     Primary,
@@ -61,8 +66,8 @@ impl fmt::Display for Tier {
 }
 
 /// Addresses from `first` to `last`, both included; `first <= last`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(into = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct AddressRange {
     first: Ipv4Addr,
     last: Ipv4Addr,
@@ -110,6 +115,20 @@ impl AddressRange {
         self.first <= address && address <= self.last
     }
 
+    /// The first part of the address space that no host can have and that it touches, and what that is.
+    pub fn unusable(&self) -> Option<(Self, &'static str)> {
+        let never: [(u32, u32, &str); 4] = [
+            (0x0000_0000, 0x00ff_ffff, "0.0.0.0/8, which is no network"),
+            (0x7f00_0000, 0x7fff_ffff, "loopback addresses (127.0.0.0/8)"),
+            (0xe000_0000, 0xefff_ffff, "multicast addresses (224.0.0.0/4)"),
+            (0xffff_ffff, 0xffff_ffff, "the broadcast address 255.255.255.255"),
+        ];
+        let parts = never
+            .into_iter()
+            .map(|(first, last, what)| (Self { first: first.into(), last: last.into() }, what));
+        parts.into_iter().find(|(part, _)| part.overlaps(self))
+    }
+
     /// Have both an address in common?
     pub fn overlaps(&self, other: &Self) -> bool {
         self.first <= other.last && other.first <= self.last
@@ -150,6 +169,14 @@ impl fmt::Display for AddressRange {
     }
 }
 
+impl TryFrom<String> for AddressRange {
+    type Error = InvalidRange;
+
+    fn try_from(text: String) -> Result<Self, InvalidRange> {
+        text.parse()
+    }
+}
+
 impl From<AddressRange> for String {
     fn from(range: AddressRange) -> Self {
         range.to_string()
@@ -157,7 +184,7 @@ impl From<AddressRange> for String {
 }
 
 /// A pool as declared. Its ranges overlap neither each other nor those of another pool.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pool {
     pub name: PoolName,
     pub purpose: Purpose,

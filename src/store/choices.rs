@@ -5,9 +5,9 @@ use std::net::Ipv4Addr;
 
 use rusqlite::{Row, params};
 
-use super::leases::invalid;
 use super::{Change, Error, State};
 use crate::model::{Chosen, TunnelName};
+use crate::sqlite::invalid;
 
 impl State {
     /// By tunnel, declared or not.

@@ -6,9 +6,9 @@ use std::net::Ipv4Addr;
 use ipnetwork::Ipv4Network;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::leases::invalid;
 use super::{Change, Error};
 use crate::model::{Claim, TunnelName, Tuple};
+use crate::sqlite::invalid;
 
 impl Change<'_> {
     /// Before the kernel is touched: what is claimed already and this as well.

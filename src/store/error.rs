@@ -1,48 +1,19 @@
 //! What can go wrong with the store, and what to do about it.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
-use rusqlite::ErrorCode;
 use thiserror::Error;
 
 use crate::alloc::Refused;
 use crate::model::{HolderName, TunnelName, Tuple};
+use crate::sqlite;
 
-/// Why something was not done with the store. Each says what was being done, to which file, and what helps;
-/// the paths are those of `state.db` and of what is beside it.
+/// Why something was not done with the store.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// Another error of the file system.
-    #[error("cannot {doing} {path}")]
-    File { doing: &'static str, path: PathBuf, source: io::Error },
-    #[error("cannot {doing} {path}: permission denied; run as root, or set another state_dir")]
-    Denied { doing: &'static str, path: PathBuf },
-    #[error(
-        "{path} is not greyhound's state, or its header is destroyed: nothing was changed. \
-         Move it away, restore it from a copy, or set another state_dir"
-    )]
-    Foreign { path: PathBuf },
-    #[error(
-        "{path} is damaged ({what}): nothing was changed. Restore it from a copy; or move it, its -wal and \
-         its -shm away, and leases and claims start anew"
-    )]
-    Damaged { path: PathBuf, what: String },
-    #[error(
-        "{path} has schema {found}, and this greyhound knows up to {known}: use greyhound {needs} or later"
-    )]
-    Newer { path: PathBuf, found: usize, known: usize, needs: String },
-    #[error(
-        "cannot {doing}: other processes have kept {path} locked for {seconds} s; find them with fuser {path}"
-    )]
-    Busy { doing: &'static str, path: PathBuf, seconds: u64 },
-    #[error("cannot {doing}: no space is left for {path}; nothing was changed")]
-    Full { doing: &'static str, path: PathBuf },
-    #[error("cannot {doing}: {path} is read-only, by its mode or its file system; nothing was changed")]
-    ReadOnly { doing: &'static str, path: PathBuf },
-    /// Another error of SQLite.
-    #[error("cannot {doing} in {path}")]
-    Query { doing: &'static str, path: PathBuf, source: rusqlite::Error },
+    /// Something is wrong with its file, `state.db`.
+    #[error(transparent)]
+    File(#[from] sqlite::Error),
     /// Something else was asked of a transaction after it had failed.
     #[error("the change of {path} failed half-way, and nothing of it was kept")]
     Spoilt { path: PathBuf },
@@ -54,47 +25,8 @@ pub enum Error {
     Clash { tunnel: TunnelName, tuple: Tuple, holder: String },
 }
 
-/// How long a process waits for the others, in seconds. A transaction takes milliseconds, but the waiting is not
-/// fair: one of many can be passed by for long on a slow machine.
-pub(super) const PATIENCE: u64 = 30;
-
 /// What an SQLite error means for this file.
 pub(super) fn failed(path: &Path, doing: &'static str) -> impl FnOnce(rusqlite::Error) -> Error {
-    let path = path.to_owned();
-    move |source| match (source.sqlite_error_code(), &source) {
-        (Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked), _) => {
-            Error::Busy { doing, path, seconds: PATIENCE }
-        }
-        (Some(ErrorCode::DiskFull), _) => Error::Full { doing, path },
-        (Some(ErrorCode::ReadOnly), _) => Error::ReadOnly { doing, path },
-        (Some(ErrorCode::NotADatabase), _) => Error::Foreign { path },
-        (Some(ErrorCode::DatabaseCorrupt), _) | (_, rusqlite::Error::FromSqlConversionFailure(..)) => {
-            Error::Damaged { path, what: source.to_string() }
-        }
-        _ => Error::Query { doing, path, source },
-    }
-}
-
-pub(super) fn file(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Error {
-    let path = path.to_owned();
-    move |source| match source.kind() {
-        io::ErrorKind::StorageFull => Error::Full { doing, path },
-        io::ErrorKind::PermissionDenied => Error::Denied { doing, path },
-        io::ErrorKind::ReadOnlyFilesystem => Error::ReadOnly { doing, path },
-        _ => Error::File { doing, path, source },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_may_not_is_told_what_to_do() {
-        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
-        let error = file(Path::new("/var/lib/greyhound"), "make the directory")(denied);
-        let says = "cannot make the directory /var/lib/greyhound: permission denied; \
-                    run as root, or set another state_dir";
-        assert_eq!(error.to_string(), says);
-    }
+    let failed = sqlite::failed(path, doing);
+    move |source| failed(source).into()
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, Row, params};
 
-use super::leases::invalid;
 use super::{Change, Error, State};
 use crate::model::{Event, EventKind, Timestamp, TunnelName};
+use crate::sqlite::invalid;
 
 /// So many events are kept; older ones go.
 pub const KEPT: u64 = 10_000;

@@ -1,14 +1,12 @@
 //! Leases of a transaction: take, give back.
 
-use std::error::Error as StdError;
-
 use ipnetwork::Ipv4Network;
-use rusqlite::types::Type;
 use rusqlite::{Connection, Row, params};
 
 use super::{Change, Error, claims};
 use crate::alloc::{Ask, Book, Choice, Foreign, Taken, Why, choose};
 use crate::model::{HolderName, Lease, LeaseState, Pool, PoolName, Purpose, Timestamp};
+use crate::sqlite::invalid;
 
 /// What there is to lease from, and what is not to be had of it.
 #[derive(Clone, Copy, Debug)]
@@ -168,13 +166,6 @@ fn lease(row: &Row<'_>) -> rusqlite::Result<Lease> {
         state: if text(5)? == "active" { LeaseState::Active } else { LeaseState::Resting },
         since: row.get::<_, i64>(6)?.cast_unsigned(),
     })
-}
-
-/// A value that greyhound would never have written.
-pub(super) fn invalid<E: Into<Box<dyn StdError + Send + Sync>>>(
-    column: usize,
-) -> impl FnOnce(E) -> rusqlite::Error {
-    move |source| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, source.into())
 }
 
 #[cfg(test)]

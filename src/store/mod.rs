@@ -10,9 +10,8 @@
 //! | [`lessons`] | what each tunnel learnt of its ends |
 //! | [`events`] | what happened, kept over restarts |
 //! | [`error`] | what can go wrong, and what to do about it |
-//! | `open` | finding, making and checking the file |
-//! | `journal` | the write-ahead log, or what does where there can be none |
-//! | `schema` | the tables (`schema.sql`) and the way from older ones |
+//! | `open` | the file, or a copy of it in memory |
+//! | `schema` | the tables (`schema.sql`), version by version |
 //!
 //! The inventory that several hosts share is another file, and another room.
 
@@ -20,7 +19,6 @@ pub mod choices;
 pub mod claims;
 pub mod error;
 pub mod events;
-mod journal;
 pub mod leases;
 pub mod lessons;
 mod open;

@@ -87,6 +87,6 @@ fn the_schema_itself_refuses_a_doubled_tuple() {
         tx.claim(&name("fra"), &claim(2))?;
         tx.run("forge", |conn| conn.execute("UPDATE claim_tuple SET local = 7", []))
     });
-    let Err(Error::Query { source, .. }) = doubled else { panic!("it took it") };
+    let Err(Error::File(crate::sqlite::Error::Query { source, .. })) = doubled else { panic!("it took it") };
     assert!(source.to_string().contains("claim_tuple_once"), "{source}");
 }

@@ -1,3 +1,4 @@
+use std::fs::{self, OpenOptions};
 use std::os::unix::fs::PermissionsExt;
 
 use super::super::State;
@@ -131,7 +132,7 @@ fn a_file_that_came_to_a_place_without_shared_memory_goes_on_without_the_log() {
     // The log's index cannot be had: SQLite follows no links.
     std::os::unix::fs::symlink("nowhere", dir.path().join("state.db-shm")).unwrap();
     let mut state = State::open(dir.path()).unwrap();
-    assert!(state.notice().unwrap().contains("set state_dir to a directory on a local disk"));
+    assert!(state.notice().unwrap().contains("keep it in a directory on a local disk"));
     state.change(|tx| tx.claim_loopback([10, 0, 0, 3].into())).unwrap();
     let mut second = State::open(dir.path()).unwrap();
     second.change(|tx| tx.claim_loopback([10, 0, 0, 2].into())).unwrap();

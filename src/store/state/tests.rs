@@ -12,7 +12,7 @@ fn an_error_of_the_caller_undoes_the_whole_change() {
     let (_dir, mut state) = state();
     let changed = state.change(|tx| {
         tx.claim_loopback([10, 0, 0, 1].into())?;
-        Err::<(), _>(Error::Foreign { path: PathBuf::new() })
+        Err::<(), _>(Error::Spoilt { path: PathBuf::new() })
     });
     assert!(changed.is_err());
     assert_eq!(state.owned().unwrap(), Owned::default());
@@ -70,5 +70,5 @@ fn another_process_that_keeps_the_lock_is_a_clear_sentence() {
 fn a_row_that_greyhound_never_wrote_is_damage() {
     let (_dir, state) = state();
     state.conn.execute("INSERT INTO claim VALUES ('Not A Name')", []).unwrap();
-    assert!(matches!(state.owned(), Err(Error::Damaged { .. })));
+    assert!(matches!(state.owned(), Err(Error::File(crate::sqlite::Error::Damaged { .. }))));
 }

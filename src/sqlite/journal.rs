@@ -10,7 +10,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use super::error::PATIENCE;
 
 /// Gives a new file the log, if it can be had.
-pub(super) fn choose(path: &Path) -> rusqlite::Result<()> {
+pub fn choose(path: &Path) -> rusqlite::Result<()> {
     let conn = open(path)?;
     let chosen = conn.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).and_then(|()| read(&conn));
     match chosen {
@@ -24,7 +24,7 @@ pub(super) fn choose(path: &Path) -> rusqlite::Result<()> {
 
 /// Opens a file with the journal that it has. One with a log that came to a place without shared memory is
 /// given a rollback journal. The text is for the operator: it says what is not as it should be.
-pub(super) fn connect(path: &Path) -> rusqlite::Result<(Connection, Option<String>)> {
+pub fn connect(path: &Path) -> rusqlite::Result<(Connection, Option<String>)> {
     let conn = match open(path).and_then(|conn| read(&conn).map(|()| conn)) {
         Err(source) if unsupported(&source) => roll_back(path)?,
         conn => conn?,
@@ -68,7 +68,7 @@ fn notice(path: &Path) -> String {
     let path = path.display();
     format!(
         "{path} has a rollback journal, which is slow, because its file system has, or had, no shared memory \
-         (9p, NFS): set state_dir to a directory on a local disk; moved there, it is made fast again by \
+         (9p, NFS): keep it in a directory on a local disk; moved there, it is made fast again by \
          sqlite3 {path} 'PRAGMA journal_mode = WAL'"
     )
 }
@@ -106,7 +106,7 @@ mod tests {
         for _ in 0..2 {
             let (conn, notice) = connect(&path).unwrap();
             conn.execute("INSERT INTO t VALUES (1)", []).unwrap();
-            assert!(notice.unwrap().contains("set state_dir to a directory on a local disk"));
+            assert!(notice.unwrap().contains("keep it in a directory on a local disk"));
         }
     }
 }

@@ -1,0 +1,183 @@
+use super::super::testing::{NOW, Paper, code, device, pool};
+use super::super::{devices, interfaces, pools};
+use super::*;
+use crate::model::InterfaceName;
+
+/// Two devices with two terminations each, and addresses for five sessions.
+fn stocked(sharing: Sharing) -> Paper {
+    let mut paper = Paper::default();
+    for (name, prefix) in [("ams-1", "198.51.100.8/29"), ("fra-1", "203.0.113.8/29")] {
+        let device = Device { sharing, ..device(name, &[prefix]) };
+        paper.change(|r| devices::put(r, &device, NOW)).unwrap();
+        let lo = InterfaceName::new("lo").unwrap();
+        paper.change(|r| interfaces::bootstrap(r, (&code(name), &lo), 2, NOW)).unwrap();
+    }
+    let (inside, clients) = (["169.254.10.0-169.254.10.9"], ["203.0.114.1-203.0.114.5"]);
+    paper.change(|r| pools::put(r, &pool("inside", Purpose::Overlay, &inside), NOW)).unwrap();
+    paper.change(|r| pools::put(r, &pool("clients", Purpose::Client, &clients), NOW)).unwrap();
+    paper
+}
+
+fn ask(host: &str, name: &str, device: &str) -> Request {
+    let last = host.bytes().last().unwrap();
+    Request {
+        host: HostName::new(host).unwrap(),
+        name: TunnelName::new(name).unwrap(),
+        kind: TunnelKind::Unicast,
+        device: code(device),
+        termination: None,
+        underlay: Underlay { bound: [192, 0, 2, last].into(), public: None },
+        publish: BTreeSet::new(),
+        subscribe: BTreeSet::new(),
+    }
+}
+
+fn key(text: &str) -> SessionKey {
+    text.parse().unwrap()
+}
+
+#[test]
+fn a_session_takes_all_that_it_needs_in_one_transaction() {
+    let mut paper = stocked(Sharing::Exclusive);
+    let before = paper.0.revision;
+    let session = paper.change(|r| request(r, &ask("a", "ams", "ams-1"), NOW)).unwrap();
+    assert_eq!(paper.0.revision, before + 1);
+    assert_eq!(session.termination.to_string(), "198.51.100.8");
+    assert_eq!(
+        (session.overlay.to_string(), session.client.to_string()),
+        ("169.254.10.0/31".into(), "203.0.114.1".into())
+    );
+    let again = request(&paper.registry(), &ask("a", "ams", "ams-1"), NOW + 9).unwrap();
+    assert_eq!((again.transaction.is_empty(), again.value), (true, session));
+    let other = paper.refused(|r| request(r, &ask("a", "ams", "fra-1"), NOW));
+    assert!(
+        other.contains("session a/ams is there already, and another: unicast to device ams-1"),
+        "{other}"
+    );
+}
+
+#[test]
+fn every_tunnel_has_a_termination_of_its_own_unless_the_device_shares() {
+    let mut exclusive = stocked(Sharing::Exclusive);
+    exclusive.change(|r| request(r, &ask("a", "one", "ams-1"), NOW)).unwrap();
+    let second = exclusive.change(|r| request(r, &ask("a", "two", "ams-1"), NOW)).unwrap();
+    assert_eq!(second.termination.to_string(), "198.51.100.9", "the next of the same device");
+    let refused = exclusive.refused(|r| request(r, &ask("b", "one", "ams-1"), NOW));
+    assert_eq!(refused, "device ams-1 has no termination that is free for 192.0.2.98");
+    let pinned = Request { termination: Some([198, 51, 100, 8].into()), ..ask("b", "one", "ams-1") };
+    let refused = exclusive.refused(|r| request(r, &pinned, NOW));
+    assert_eq!(refused, "termination 198.51.100.8 is taken by session a/one");
+
+    let mut shared = stocked(Sharing::PerClient);
+    for (host, name, termination) in
+        [("a", "one", "198.51.100.8"), ("b", "one", "198.51.100.8"), ("a", "two", "198.51.100.9")]
+    {
+        let session = shared.change(|r| request(r, &ask(host, name, "ams-1"), NOW)).unwrap();
+        assert_eq!(session.termination.to_string(), termination, "one client never twice");
+    }
+    assert!(shared.refused(|r| request(r, &ask("a", "three", "ams-1"), NOW)).contains("free for 192.0.2.97"));
+}
+
+#[test]
+fn a_client_behind_a_nat_is_who_the_edge_sees() {
+    let mut paper = stocked(Sharing::PerClient);
+    let public = Some([192, 0, 2, 200].into());
+    for (host, termination) in [("a", "198.51.100.8"), ("b", "198.51.100.9")] {
+        let mut ask = ask(host, "one", "ams-1");
+        ask.underlay.public = public;
+        let session = paper.change(|r| request(r, &ask, NOW)).unwrap();
+        assert_eq!(session.termination.to_string(), termination, "two hosts behind one address");
+    }
+}
+
+#[test]
+fn devices_that_take_none_say_why() {
+    let mut paper = stocked(Sharing::Exclusive);
+    let full = Device { max_sessions: Some(1), ..device("ams-1", &["198.51.100.8/29"]) };
+    paper.change(|r| devices::put(r, &full, NOW)).unwrap();
+    paper.change(|r| request(r, &ask("a", "one", "ams-1"), NOW)).unwrap();
+    assert_eq!(
+        paper.refused(|r| request(r, &ask("b", "one", "ams-1"), NOW)),
+        "device ams-1 has 1 session(s), its most"
+    );
+    let draining = Device { status: DeviceStatus::Draining, ..device("fra-1", &["203.0.113.8/29"]) };
+    paper.change(|r| devices::put(r, &draining, NOW)).unwrap();
+    let refused = paper.refused(|r| request(r, &ask("b", "one", "fra-1"), NOW));
+    assert_eq!(refused, "device fra-1 is draining: only activated ones take sessions");
+    assert_eq!(
+        paper.refused(|r| request(r, &ask("b", "one", "lon-1"), NOW)),
+        "there is no device lon-1 in the inventory"
+    );
+    let elsewhere = Request { termination: Some([203, 0, 113, 8].into()), ..ask("b", "one", "ams-1") };
+    let roomy = Device { max_sessions: None, ..full };
+    paper.change(|r| devices::put(r, &roomy, NOW)).unwrap();
+    let refused = paper.refused(|r| request(r, &elsewhere, NOW));
+    assert_eq!(refused, "203.0.113.8 is no termination of device ams-1");
+}
+
+#[test]
+fn nothing_is_taken_when_one_thing_is_missing() {
+    let mut paper = stocked(Sharing::PerClient);
+    for host in ["a", "b", "c", "d", "e"] {
+        paper.change(|r| request(r, &ask(host, "one", "ams-1"), NOW)).unwrap();
+    }
+    let refused = paper.refused(|r| request(r, &ask("f", "one", "ams-1"), NOW));
+    assert!(
+        refused.contains("no address for session/f/one: overlay pools are exhausted: 1 asked (/31), 0 free"),
+        "{refused}"
+    );
+    assert_eq!(paper.registry().needs().count(), 2, "both ran out with the fifth");
+}
+
+#[test]
+fn its_addresses_are_its_own_until_the_edge_has_let_go() {
+    let mut paper = stocked(Sharing::Exclusive);
+    let rows = |paper: &Paper| paper.0.rows.iter().filter(|row| row.name.kind != Kind::Fence).count();
+    let before = rows(&paper);
+    let session = paper.change(|r| request(r, &ask("a", "one", "ams-1"), NOW)).unwrap();
+    let gone = |r: &Registry| confirm_gone(r, &key("a/one"), false, NOW);
+    assert!(paper.refused(gone).contains("session a/one is requested: end it first"));
+    assert!(paper.refused(|r| host_ready(r, &key("a/one"), NOW)).contains("its edge is not ready yet"));
+    assert_eq!(paper.change(|r| edge_ready(r, &key("a/one"), NOW)).unwrap().state, SessionState::EdgeReady);
+    assert_eq!(paper.change(|r| host_ready(r, &key("a/one"), NOW)).unwrap().state, SessionState::Ready);
+    assert!(edge_ready(&paper.registry(), &key("a/one"), NOW).unwrap().transaction.is_empty());
+    assert_eq!(paper.change(|r| end(r, &key("a/one"), NOW + 5)).unwrap().since, NOW + 5);
+    let taken = paper.change(|r| request(r, &ask("b", "one", "ams-1"), NOW)).unwrap();
+    assert_ne!(
+        (taken.termination, taken.overlay, taken.client),
+        (session.termination, session.overlay, session.client)
+    );
+    assert!(paper.refused(|r| request(r, &ask("a", "one", "ams-1"), NOW)).contains("wait until its edge"));
+    assert!(paper.refused(|r| edge_ready(r, &key("a/one"), NOW)).contains("session a/one is ending"));
+    paper.change(gone).unwrap();
+    assert_eq!(paper.change(gone).unwrap(), None, "gone stays gone");
+    paper.change(|r| confirm_gone(r, &key("b/one"), true, NOW)).unwrap();
+    assert_eq!(rows(&paper), before);
+}
+
+#[test]
+fn a_termination_with_a_session_is_not_withdrawn() {
+    let mut paper = stocked(Sharing::Exclusive);
+    paper.change(|r| request(r, &ask("a", "one", "ams-1"), NOW)).unwrap();
+    let refused = paper.refused(|r| interfaces::remove(r, "ams-1/lo", NOW));
+    assert_eq!(
+        refused,
+        "termination 198.51.100.8 cannot be removed: session a/one refers to it; remove that first"
+    );
+    let refused = paper.refused(|r| devices::remove(r, &code("ams-1")));
+    assert!(
+        refused.starts_with("device ams-1 cannot be removed: ") || refused.starts_with("pool ams-1"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn of_two_who_decide_by_the_same_rows_one_decides_again() {
+    let mut paper = stocked(Sharing::Exclusive);
+    let before = paper.registry();
+    let [a, b] =
+        ["a", "b"].map(|host| request(&before, &ask(host, "one", "ams-1"), NOW).unwrap().transaction);
+    assert!(paper.commit(&a) && !paper.commit(&b));
+    let second = paper.change(|r| request(r, &ask("b", "one", "ams-1"), NOW)).unwrap();
+    assert_eq!(second.termination.to_string(), "198.51.100.9");
+}
