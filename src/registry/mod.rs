@@ -12,12 +12,15 @@
 //! | [`devices`], [`interfaces`] | registering and changing them; terminations |
 //! | [`pools`], [`carve`] | pools beside each other; prefixes carved from a block |
 //! | [`sessions`] | the life of a session |
+//! | [`ends`] | sessions as tunnels: what each end builds |
+//! | [`offers`] | which termination a new tunnel should have |
 //! | [`form`] | the form of the rows, and who can read it |
 //! | [`transfer`] | all of it as one JSON document, and back |
 
 pub mod carve;
 pub mod devices;
 pub mod draft;
+pub mod ends;
 pub mod form;
 pub mod interfaces;
 pub mod pools;

@@ -1,8 +1,12 @@
 //! A store made of paper, and an inventory to begin with.
 
 use super::row::{Row, Snapshot, Transaction, Write};
-use super::{Decision, Refused, Registry};
-use crate::model::{Device, DeviceCode, DeviceStatus, Pool, PoolName, Purpose, SharedPool, Sharing, Tier};
+use super::sessions::Request;
+use super::{Decision, Refused, Registry, devices, interfaces, pools};
+use crate::model::{
+    Device, DeviceCode, DeviceStatus, HostName, InterfaceName, Pool, PoolName, Purpose, SharedPool, Sharing, Tier,
+    TunnelName, Underlay,
+};
 
 pub const NOW: u64 = 1_000;
 
@@ -97,5 +101,35 @@ pub fn pool(name: &str, purpose: Purpose, ranges: &[&str]) -> SharedPool {
         allowed: Default::default(),
         low_water: 0,
         carved_from: None,
+    }
+}
+
+/// Two devices with two terminations each, and addresses for five sessions.
+pub fn stocked(sharing: Sharing) -> Paper {
+    let mut paper = Paper::default();
+    for (name, prefix) in [("ams-1", "198.51.100.8/29"), ("fra-1", "203.0.113.8/29")] {
+        let device = Device { sharing, ..device(name, &[prefix]) };
+        paper.change(|r| devices::put(r, &device, NOW)).unwrap();
+        let lo = InterfaceName::new("lo").unwrap();
+        paper.change(|r| interfaces::bootstrap(r, (&code(name), &lo), 2, NOW)).unwrap();
+    }
+    let (inside, clients) = (["169.254.10.0-169.254.10.9"], ["203.0.114.1-203.0.114.5"]);
+    paper.change(|r| pools::put(r, &pool("inside", Purpose::Overlay, &inside), NOW)).unwrap();
+    paper.change(|r| pools::put(r, &pool("clients", Purpose::Client, &clients), NOW)).unwrap();
+    paper
+}
+
+/// What a host asks of a device; its address ends like its name.
+pub fn ask(host: &str, name: &str, device: &str) -> Request {
+    let last = host.bytes().last().unwrap();
+    Request {
+        host: HostName::new(host).unwrap(),
+        name: TunnelName::new(name).unwrap(),
+        kind: crate::model::Kind::Unicast,
+        device: code(device),
+        termination: None,
+        underlay: Underlay { bound: [192, 0, 2, last].into(), public: None },
+        publish: Default::default(),
+        subscribe: Default::default(),
     }
 }

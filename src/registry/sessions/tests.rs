@@ -1,36 +1,7 @@
-use super::super::testing::{NOW, Paper, code, device, pool};
+use super::super::testing::{NOW, Paper, ask, code, device, pool, stocked};
 use super::super::{devices, interfaces, pools};
 use super::*;
 use crate::model::InterfaceName;
-
-/// Two devices with two terminations each, and addresses for five sessions.
-fn stocked(sharing: Sharing) -> Paper {
-    let mut paper = Paper::default();
-    for (name, prefix) in [("ams-1", "198.51.100.8/29"), ("fra-1", "203.0.113.8/29")] {
-        let device = Device { sharing, ..device(name, &[prefix]) };
-        paper.change(|r| devices::put(r, &device, NOW)).unwrap();
-        let lo = InterfaceName::new("lo").unwrap();
-        paper.change(|r| interfaces::bootstrap(r, (&code(name), &lo), 2, NOW)).unwrap();
-    }
-    let (inside, clients) = (["169.254.10.0-169.254.10.9"], ["203.0.114.1-203.0.114.5"]);
-    paper.change(|r| pools::put(r, &pool("inside", Purpose::Overlay, &inside), NOW)).unwrap();
-    paper.change(|r| pools::put(r, &pool("clients", Purpose::Client, &clients), NOW)).unwrap();
-    paper
-}
-
-fn ask(host: &str, name: &str, device: &str) -> Request {
-    let last = host.bytes().last().unwrap();
-    Request {
-        host: HostName::new(host).unwrap(),
-        name: TunnelName::new(name).unwrap(),
-        kind: TunnelKind::Unicast,
-        device: code(device),
-        termination: None,
-        underlay: Underlay { bound: [192, 0, 2, last].into(), public: None },
-        publish: BTreeSet::new(),
-        subscribe: BTreeSet::new(),
-    }
-}
 
 fn key(text: &str) -> SessionKey {
     text.parse().unwrap()

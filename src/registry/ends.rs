@@ -1,0 +1,130 @@
+//! Sessions as tunnels: what each end of them builds. A session that is ending is built by nobody.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+
+use ipnetwork::Ipv4Network;
+
+use super::tables::Registry;
+use crate::model::{
+    DeviceCode, HostName, Kind, Local, Pool, Purpose, Session, SessionState, Tos, Ttl, Tunnel, TunnelName,
+};
+
+/// What a client host decides of the insides of its tunnels.
+#[derive(Clone, Debug)]
+pub struct Client<'a> {
+    /// Its own ranges: an address of one of them is leased.
+    pub pools: &'a [Pool],
+    pub routes: &'a Routes,
+}
+
+/// What a client host routes into its unicast tunnels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Routes {
+    /// These prefixes.
+    Listed(Vec<Ipv4Network>),
+    /// Every prefix of the inventory's devices, and every client's address but our own.
+    Inventory,
+}
+
+/// What an edge box has for its sessions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Edge {
+    pub tunnels: BTreeMap<TunnelName, Tunnel>,
+    /// The addresses that it offers, whether a session has them or not.
+    pub terminations: BTreeSet<Ipv4Addr>,
+}
+
+/// The tunnels of a client host. Those of the lowest names come first where two lead to the same prefix.
+pub fn of_host(registry: &Registry, host: &HostName, client: &Client<'_>) -> BTreeMap<TunnelName, Tunnel> {
+    let built = registry.sessions_from(host).filter(|session| is_built(session));
+    let mut metric = 0;
+    let tunnel = |session: &Session| {
+        let mut tunnel = bare(session, session.name.clone());
+        tunnel.local = local(client.pools, session.underlay.bound);
+        tunnel.remotes = vec![session.termination];
+        tunnel.overlay = session.client_overlay();
+        tunnel.client = Some(session.client);
+        match session.kind {
+            Kind::Unicast => {
+                tunnel.routes = routes(registry, session, client.routes);
+                tunnel.metric = metric;
+                metric += 1;
+            }
+            Kind::Multicast => {
+                let groups = session.publish.union(&session.subscribe);
+                tunnel.groups = groups.map(|group| Ipv4Network::from(*group)).collect();
+            }
+        }
+        (session.name.clone(), tunnel)
+    };
+    built.map(tunnel).collect()
+}
+
+/// What a device builds: the other end of each tunnel, with a route to the client's address in it.
+pub fn of_edge(registry: &Registry, code: &DeviceCode) -> Edge {
+    let built = registry.sessions_of(code).filter(|session| is_built(session));
+    let tunnel = |session: &Session| {
+        let mut tunnel = bare(session, session.edge_tunnel());
+        tunnel.local = Local::Host(session.termination);
+        tunnel.remotes = vec![session.underlay.seen()];
+        tunnel.overlay = session.edge_overlay();
+        tunnel.routes = vec![session.client.into()];
+        (tunnel.name.clone(), tunnel)
+    };
+    let terminations = registry.terminations_of(code).collect();
+    Edge { tunnels: built.map(tunnel).collect(), terminations }
+}
+
+fn is_built(session: &Session) -> bool {
+    match session.state {
+        SessionState::Requested | SessionState::EdgeReady | SessionState::Ready => true,
+        SessionState::Ending => false,
+    }
+}
+
+/// What both ends have alike.
+fn bare(session: &Session, name: TunnelName) -> Tunnel {
+    Tunnel {
+        name,
+        kind: session.kind,
+        local: Local::Host(session.underlay.bound),
+        remotes: Vec::new(),
+        overlay: session.overlay,
+        routes: Vec::new(),
+        groups: Vec::new(),
+        ttl: Ttl::Fixed(64),
+        tos: Tos::Fixed(0),
+        key: None,
+        mtu: None,
+        pmtudisc: true,
+        ignore_df: false,
+        vrf: None,
+        metric: 0,
+        client: None,
+        enable: true,
+    }
+}
+
+fn local(pools: &[Pool], address: Ipv4Addr) -> Local {
+    let mut ours = pools.iter().filter(|pool| pool.purpose == Purpose::Termination);
+    let of = ours.find(|pool| pool.ranges.iter().any(|range| range.contains(address)));
+    of.map_or(Local::Host(address), |pool| Local::Leased { pool: pool.name.clone(), address })
+}
+
+/// Never with the tunnel's own outer or overlay addresses: the way to them is not through it.
+fn routes(registry: &Registry, session: &Session, routes: &Routes) -> Vec<Ipv4Network> {
+    let wanted: BTreeSet<Ipv4Network> = match routes {
+        Routes::Listed(listed) => listed.iter().copied().collect(),
+        Routes::Inventory => {
+            let devices = registry.devices.values().flat_map(|device| &device.value.prefixes).copied();
+            let others = registry.sessions.values().map(|session| &session.value);
+            let others = others.filter(|other| is_built(other) && other.host != session.host);
+            devices.chain(others.map(|other| other.client.into())).collect()
+        }
+    };
+    wanted.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests;
