@@ -11,6 +11,7 @@
 //! | [`supply`] | addresses taken from pools and given back; low water |
 //! | [`devices`], [`interfaces`] | registering and changing them; terminations |
 //! | [`pools`], [`carve`] | pools beside each other; prefixes carved from a block |
+//! | [`leases`] | leases of other holders |
 //! | [`sessions`] | the life of a session |
 //! | [`form`] | the form of the rows, and who can read it |
 //! | [`transfer`] | all of it as one JSON document, and back |
@@ -20,6 +21,7 @@ pub mod devices;
 pub mod draft;
 pub mod form;
 pub mod interfaces;
+pub mod leases;
 pub mod pools;
 pub mod record;
 pub mod refused;

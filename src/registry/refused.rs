@@ -35,8 +35,8 @@ pub enum Refused {
     NoPool { holder: HolderName, purpose: Purpose, device: Option<DeviceCode> },
     #[error("pool {pool} has reached its quota of {quota}: raise it, or release a lease")]
     Quota { pool: PoolName, quota: u64 },
-    #[error("lease {prefix} belongs to {holder}: it goes when that does")]
-    Owned { prefix: Ipv4Network, holder: HolderName },
+    #[error("{}", owned(row, *prefix))]
+    Owned { row: RowName, prefix: Option<Ipv4Network> },
 
     #[error("pool {pool} has no ranges: give at least one prefix")]
     NoRanges { pool: PoolName },
@@ -88,6 +88,13 @@ pub enum Refused {
     Taken { address: Ipv4Addr, by: String },
     #[error("session {session} is {state}: {what}")]
     State { session: SessionKey, state: SessionState, what: &'static str },
+}
+
+fn owned(row: &RowName, prefix: Option<Ipv4Network>) -> String {
+    match prefix {
+        Some(prefix) => format!("lease {prefix} is of {row}: it goes when that does"),
+        None => format!("{row} takes and gives its leases itself: choose another holder's name"),
+    }
 }
 
 fn whom(device: Option<&DeviceCode>) -> String {
