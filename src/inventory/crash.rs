@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use super::suite::{ask, check, stock};
-use super::{Sqlite, change};
+use super::{Backend as _, Heard, Sqlite, change};
 use crate::registry::sessions;
 use crate::registry::testing::NOW;
 
@@ -48,7 +48,7 @@ fn killed_allocators_neither_double_nor_lose() {
     let inventory = Sqlite::open(&file).unwrap();
     let registry = change::read(&inventory).unwrap();
     check(&registry);
-    // Whoever was killed asks again, and has what it had; then all that there is can still be had, to the last one.
+    // All that there is can still be had, to the last one.
     for session in registry.sessions.values().map(|session| &session.value) {
         change::change(&inventory, |r| sessions::confirm_gone(r, &session.key(), true, NOW)).unwrap();
     }
@@ -56,6 +56,21 @@ fn killed_allocators_neither_double_nor_lose() {
         change::change(&inventory, |r| sessions::request(r, &ask(host, 0), NOW)).unwrap();
     }
     check(&change::read(&inventory).unwrap());
+}
+
+#[test]
+fn another_process_is_heard_soon() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("inventory.db");
+    let inventory = Sqlite::open(&file).unwrap();
+    stock(&inventory);
+    let mut watch = inventory.watch(change::read(&inventory).unwrap().revision).unwrap();
+    let mut other = spawn(&file, 0);
+    assert!(other.wait().unwrap().success());
+    let Heard::Changed { rows, .. } = watch.next(Duration::from_secs(1)).unwrap() else {
+        panic!("nothing heard")
+    };
+    assert!(rows.iter().any(|changed| changed.row.key == "h0/t1"), "{rows:?}");
 }
 
 fn spawn(file: &Path, n: usize) -> Child {

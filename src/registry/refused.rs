@@ -71,8 +71,8 @@ pub enum Refused {
     UsedAddress { address: Ipv4Addr, note: String },
     #[error("{address} is in block {block}, and in no pool that was carved from it: carve one first")]
     InBlock { address: Ipv4Addr, block: PoolName },
-    #[error("{address} cannot be a termination: it is of {why}")]
-    NoHost { address: Ipv4Addr, why: &'static str },
+    #[error("{address} cannot be a {what}: it is of {why}")]
+    NoHost { address: Ipv4Addr, what: &'static str, why: &'static str },
     #[error("{address} is a termination of interface {interface} already: no two offer the same")]
     Offered { address: Ipv4Addr, interface: String },
 
@@ -84,6 +84,10 @@ pub enum Refused {
     NoTermination { code: DeviceCode, client: Ipv4Addr },
     #[error("{address} is no termination of device {code}")]
     NotOffered { address: Ipv4Addr, code: DeviceCode },
+    #[error("{0} is no multicast group: name addresses of 224.0.0.0/4")]
+    NoGroup(Ipv4Addr),
+    #[error("a unicast session has no groups: ask for a multicast one")]
+    UnicastGroups,
     #[error("termination {address} is taken by session {by}")]
     Taken { address: Ipv4Addr, by: String },
     #[error("session {session} is {state}: {what}")]

@@ -62,10 +62,13 @@ pub(super) fn open(path: &Path) -> Result<Connection, Error> {
 
 /// A file beside it that the group shares; one that another made meanwhile is as good.
 pub(super) fn shared(path: &Path) -> Result<File, sqlite::Error> {
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
-    let file = file.map_err(sqlite::file(path, "make"))?;
-    share(path, FILE)?;
-    Ok(file)
+    match OpenOptions::new().write(true).create_new(true).open(path) {
+        Ok(file) => share(path, FILE).map(|()| file),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            File::open(path).map_err(sqlite::file(path, "open"))
+        }
+        Err(error) => Err(sqlite::file(path, "make")(error)),
+    }
 }
 
 fn make(directory: &Path) -> Result<(), Error> {
