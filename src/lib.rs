@@ -11,6 +11,7 @@
 //! | [`plan`] | desired and observed into ordered steps, and a plan into text (pure) |
 //! | [`registry`] | what the inventory means; every change of it as a transaction (pure) |
 //! | [`netlink`] | the only room that speaks netlink |
+//! | [`inventory`] | where the inventory is kept: one trait, an SQLite file behind it |
 //! | [`probe`] | how far away a termination is, measured; its codecs and judgement are pure |
 //! | [`sqlite`] | one SQLite file: made, checked, upgraded; what its errors mean |
 //! | [`store`] | what this host keeps: claims, leases, choices, events |
@@ -24,6 +25,7 @@ pub mod api;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod inventory;
 pub mod model;
 pub mod netlink;
 pub mod plan;

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod help;
+mod inventory;
 mod stage;
 
 use std::io::{Read as _, Write as _};

@@ -10,6 +10,7 @@
 //! | `reload`, `events`, `latency`, `tunnel move`, `tunnel hold` and `unhold` | asks it | an error |
 //! | `flush --offline`, `flush --state-dir` | an error | takes the lock and does it itself |
 //! | `plan --offline`, `check`, `probe`, `completions` | do not ask it | the same |
+//! | `device`, `interface`, `session`, `inventory`; `pool` and `lease` for the inventory's | open the inventory | the same |
 //!
 //! | exit status | meaning |
 //! |---|---|
@@ -25,16 +26,22 @@ mod check;
 mod completions;
 mod context;
 mod daemon;
+mod device;
 mod events;
 mod flush;
 mod follow;
+mod interface;
+mod inventory;
 mod latency;
 mod lease;
 mod output;
 mod plan;
 mod pool;
+mod pool_change;
 mod probe;
 mod reload;
+mod session;
+mod shelf;
 mod source;
 mod status;
 mod stop;
@@ -96,6 +103,18 @@ enum Verb {
     /// The tunnels, as declared and as they are; moving them.
     #[command(subcommand)]
     Tunnel(tunnel::Verb),
+    /// Devices of the inventory: the boxes that terminate tunnels.
+    #[command(subcommand)]
+    Device(device::Verb),
+    /// Interfaces of devices, and the terminations that they offer.
+    #[command(subcommand)]
+    Interface(interface::Verb),
+    /// Sessions of client hosts with devices, as they are in the inventory.
+    #[command(subcommand)]
+    Session(session::Verb),
+    /// The inventory as a whole: export, import, migrate.
+    #[command(subcommand)]
+    Inventory(inventory::Verb),
     /// Pools of addresses.
     #[command(subcommand)]
     Pool(pool::Verb),
@@ -163,6 +182,10 @@ impl Cli {
             Verb::Tunnel(verb) => tunnel::run(&context, &verb),
             Verb::Pool(verb) => pool::run(&context, &verb),
             Verb::Lease(verb) => lease::run(&context, &verb),
+            Verb::Device(verb) => device::run(&context, &verb),
+            Verb::Interface(verb) => interface::run(&context, &verb),
+            Verb::Session(verb) => session::run(&context, &verb),
+            Verb::Inventory(verb) => inventory::run(&context, &verb),
             Verb::Probe(args) => probe::run(&context, &args),
             Verb::Completions(args) => completions::run(&args),
         }

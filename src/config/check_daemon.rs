@@ -1,6 +1,6 @@
-//! The `[daemon]` section.
+//! The `[daemon]` and `[inventory]` sections.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::at::At;
 use super::diagnostics::{Problem, Sink};
@@ -36,6 +36,27 @@ pub fn check(entry: &Entry<raw::Daemon>, sink: &mut Sink) -> (DaemonConfig, Link
         group: group.unwrap_or(default.daemon.group),
     };
     (daemon, loopback.unwrap_or(default.loopback))
+}
+
+/// The inventory's file; `None`: there is none, or nothing is known of it.
+pub fn check_inventory(
+    entry: Option<&Entry<raw::Inventory>>,
+    state_dir: &Path,
+    sink: &mut Sink,
+) -> Option<PathBuf> {
+    let entry = entry?;
+    let text = entry.required("path", entry.raw.path.as_ref(), sink)?;
+    let path = sink.take(absolute(text, "path"))?;
+    let example = "such as \"/var/lib/greyhound-inventory/inventory.db\"";
+    if text.value.ends_with('/') {
+        let help = format!("write the path of a file, {example}");
+        sink.push(Problem::new(&text.span, "`path` is a directory", help));
+    } else if path.parent() == Some(state_dir) {
+        let message = "`path` is in the state_dir, which is this host's alone";
+        let help = format!("give it a directory of its own, {example}");
+        sink.push(Problem::new(&text.span, message, help));
+    }
+    Some(path)
 }
 
 /// A link of ours cannot stand in for a link that must be there before us.

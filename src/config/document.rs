@@ -18,6 +18,8 @@ pub struct Document {
     pub probe: Entry<raw::Probe>,
     /// `None`: nobody is answered.
     pub reflector: Option<Entry<raw::Reflector>>,
+    /// `None`: this host shares none.
+    pub inventory: Option<Entry<raw::Inventory>>,
     pub pools: Vec<Entry<raw::Pool>>,
     pub tunnels: Vec<Entry<raw::Tunnel>>,
 }
@@ -37,7 +39,7 @@ pub fn read(text: &str, sink: &mut Sink) -> Document {
     let (root, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         let span = error.span().unwrap_or_default();
-        let help = "each line is `key = value` (texts in double quotes), or a header: [daemon], [probe], [reflector], [[pool]] or [[tunnel]]";
+        let help = "each line is `key = value` (texts in double quotes), or a header: [daemon], [probe], [reflector], [inventory], [[pool]] or [[tunnel]]";
         sink.push(Problem::new(&span, format!("this is not TOML: {}", error.message()), help));
     }
     let mut document = Document::default();
@@ -51,6 +53,7 @@ pub fn read(text: &str, sink: &mut Sink) -> Document {
                 "daemon" => document.daemon = entry(value, "daemon", sink),
                 "probe" => document.probe = entry(value, "probe", sink),
                 "reflector" => document.reflector = Some(entry(value, "reflector", sink)),
+                "inventory" => document.inventory = Some(entry(value, "inventory", sink)),
                 "pool" => document.pools = entries(value, "pool", sink),
                 _ => document.tunnels = entries(value, "tunnel", sink),
             }
@@ -78,7 +81,7 @@ impl<T> Entry<T> {
 /// The header of a section.
 fn written(section: &str) -> String {
     match section {
-        "daemon" | "probe" | "reflector" => format!("[{section}]"),
+        "daemon" | "probe" | "reflector" | "inventory" => format!("[{section}]"),
         _ => format!("[[{section}]]"),
     }
 }

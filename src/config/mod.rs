@@ -10,7 +10,7 @@
 //! | `document` | TOML into raw entries: syntax, unknown keys, types |
 //! | `raw`, `schema` | the file as it is written, and its JSON schema |
 //! | `value`, `network` | single values; `ranges` the arithmetic of pools, `nearest` "did you mean" |
-//! | `check_daemon` | the `[daemon]` section |
+//! | `check_daemon` | the `[daemon]` and `[inventory]` sections |
 //! | `check_probe` | the sections of probes |
 //! | `check_pool`, `check_pools` | one pool alone; pools beside each other |
 //! | `draft`, `check_tunnel` | one tunnel value by value; one tunnel alone |
@@ -70,6 +70,8 @@ pub struct Config {
     pub probe: Probing,
     /// `None`: nobody's probes are answered.
     pub reflector: Option<Reflecting>,
+    /// The inventory's file, absolute; `None`: this host shares none.
+    pub inventory: Option<PathBuf>,
 }
 
 /// Where the daemon keeps its things.
@@ -99,7 +101,15 @@ impl Default for Config {
         };
         let loopback = LinkName::new(LOOPBACK).expect("lo is a link name");
         let probe = Probing::default();
-        Self { daemon, pools: Vec::new(), tunnels: BTreeMap::new(), loopback, probe, reflector: None }
+        Self {
+            daemon,
+            pools: Vec::new(),
+            tunnels: BTreeMap::new(),
+            loopback,
+            probe,
+            reflector: None,
+            inventory: None,
+        }
     }
 }
 
@@ -150,6 +160,7 @@ fn check(text: &str, sink: &mut Sink) -> Option<Config> {
     let (daemon, loopback) = check_daemon::check(&document.daemon, sink);
     let probe = check_probe::check(&document.probe, sink);
     let reflector = check_probe::check_reflector(document.reflector.as_ref(), sink);
+    let inventory = check_daemon::check_inventory(document.inventory.as_ref(), &daemon.state_dir, sink);
     let pools: Vec<_> = document.pools.iter().map(|entry| check_pool::check(entry, sink)).collect();
     let tunnels: Vec<_> = document.tunnels.iter().map(|entry| draft::read(entry, sink)).collect();
     for tunnel in &tunnels {
@@ -162,7 +173,7 @@ fn check(text: &str, sink: &mut Sink) -> Option<Config> {
     let tunnels = tunnels.into_iter().map(|draft| finish(draft, &index)).collect::<Option<Vec<_>>>()?;
     let tunnels = tunnels.into_iter().map(|tunnel| (tunnel.name.clone(), tunnel)).collect();
     let pools = pools.into_iter().map(check_pool::Draft::finish).collect::<Option<_>>()?;
-    Some(Config { daemon, pools, tunnels, loopback, probe, reflector })
+    Some(Config { daemon, pools, tunnels, loopback, probe, reflector, inventory })
 }
 
 /// The tunnel, when nothing of it is missing.

@@ -27,6 +27,9 @@ pub struct File {
     /// Answers to others' STAMP probes, where there is a `[reflector]` table.
     #[serde(default)]
     pub reflector: Reflector,
+    /// The inventory that this host shares with others, where there is an `[inventory]` table.
+    #[serde(default)]
+    pub inventory: Inventory,
     /// Addresses that greyhound may give out; one `[[pool]]` table each.
     #[serde(default)]
     pub pool: Vec<Pool>,
@@ -126,6 +129,15 @@ pub struct Reflector {
     #[serde(default)]
     #[schemars(schema_with = "schema::answers")]
     pub packets: Option<At<i64>>,
+}
+
+/// Where the inventory of devices, pools and sessions is.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Inventory {
+    /// Its file, in a directory of its own on a local disk: an absolute path such as "/var/lib/greyhound-inventory/inventory.db".
+    #[schemars(required, schema_with = "schema::inventory_path")]
+    pub path: Option<At<String>>,
 }
 
 /// Addresses that greyhound may give out.

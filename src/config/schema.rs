@@ -20,6 +20,7 @@ pub fn describe(section: &str, key: &str) -> String {
         "daemon" => schema.pointer("/$defs/Daemon/properties"),
         "probe" => schema.pointer("/$defs/Probe/properties"),
         "reflector" => schema.pointer("/$defs/Reflector/properties"),
+        "inventory" => schema.pointer("/$defs/Inventory/properties"),
         "pool" => schema.pointer("/$defs/Pool/properties"),
         _ => schema.pointer("/$defs/Tunnel/properties"),
     };
@@ -62,6 +63,7 @@ forms! {
     liveness_multiplier => { "type": "integer", "minimum": 3, "maximum": 20 }
     allow => { "type": "array", "items": prefix_form(true), "minItems": 1 }
     answers => { "type": "integer", "minimum": 1, "maximum": 100_000, "default": 100 }
+    inventory_path => { "type": "string", "pattern": "^/.*[^/]$" }
     pool_name => { "type": "string", "pattern": format!("^{SLUG}{{0,31}}$") }
     purpose => { "type": "string", "enum": ["termination", "overlay", "client"] }
     tier => { "type": "string", "enum": ["primary", "reserve"], "default": "primary" }

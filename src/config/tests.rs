@@ -63,7 +63,7 @@ fn the_schema_is_up_to_date() {
 #[test]
 fn every_key_of_the_schema_says_what_to_write() {
     let schema = schema();
-    for section in ["Daemon", "Pool", "Tunnel"] {
+    for section in ["Daemon", "Inventory", "Pool", "Tunnel"] {
         let keys = schema.pointer(&format!("/$defs/{section}/properties")).unwrap().as_object().unwrap();
         for key in keys.keys() {
             let text = super::schema::describe(&section.to_lowercase(), key);

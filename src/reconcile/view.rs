@@ -75,7 +75,8 @@ pub fn pools(config: &Config, book: &Book, foreign: &Foreign, now: Timestamp) ->
     }
 }
 
-fn pool(pool: &PoolExplanation) -> PoolView {
+/// One pool, part by part.
+pub fn pool(pool: &PoolExplanation) -> PoolView {
     let PoolExplanation { name, purpose, tier, unit: _, sizes, leases: _, quota, available: _, next, ranges } =
         pool;
     let parts = ranges.iter().flat_map(|range| &range.parts);

@@ -1,6 +1,8 @@
 //! Devices: registered by themselves, changed by operators, removed. The prefixes of a device are a termination pool
 //! of its code.
 
+use serde::Serialize;
+
 use super::draft::{Decision, Draft};
 use super::pools;
 use super::refused::Refused;
@@ -15,8 +17,9 @@ use crate::model::{
 const SMALLEST: u8 = 29;
 
 /// What became of a device.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Registered {
+    #[serde(flatten)]
     pub device: Device,
     /// How many terminations its prefixes have, used or not.
     pub capacity: u64,

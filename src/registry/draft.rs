@@ -17,6 +17,13 @@ pub struct Decision<T> {
     pub value: T,
 }
 
+impl<T> Decision<T> {
+    /// The same, when only that it is done matters.
+    pub fn without_value(self) -> Decision<()> {
+        Decision { transaction: self.transaction, value: () }
+    }
+}
+
 /// Changes of the rows of a moment.
 #[derive(Clone, Debug)]
 pub struct Draft<'a> {

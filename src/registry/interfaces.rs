@@ -118,6 +118,14 @@ fn lease_of(registry: &Registry, address: Ipv4Addr) -> Option<&Lease> {
     registry.leases.get(&format!("{address}/32")).map(|lease| &lease.value)
 }
 
+/// Can a host have the address? `what` it would be.
+pub(super) fn check_host(address: Ipv4Addr, what: &'static str) -> Result<(), Refused> {
+    match AddressRange::new(address, address).ok().and_then(|one| one.unusable()) {
+        Some((_, why)) => Err(Refused::NoHost { address, what, why }),
+        None => Ok(()),
+    }
+}
+
 /// Policy: not somebody else's, and not one that is used elsewhere.
 fn pin(
     draft: &mut Draft<'_>,
@@ -127,9 +135,7 @@ fn pin(
     now: Timestamp,
 ) -> Result<(), Refused> {
     let registry = draft.registry;
-    if let Some((_, why)) = AddressRange::new(address, address).ok().and_then(|one| one.unusable()) {
-        return Err(Refused::NoHost { address, why });
-    }
+    check_host(address, "termination")?;
     if let Some(offer) = registry.terminations.get(&address.to_string()).map(|offer| &offer.value) {
         let interface = format!("{}/{}", offer.device, offer.interface);
         return Err(Refused::Offered { address, interface });

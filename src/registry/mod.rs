@@ -11,6 +11,7 @@
 //! | [`supply`] | addresses taken from pools and given back; low water |
 //! | [`devices`], [`interfaces`] | registering and changing them; terminations |
 //! | [`pools`], [`carve`] | pools beside each other; prefixes carved from a block |
+//! | [`leases`] | leases of other holders |
 //! | [`sessions`] | the life of a session |
 //! | [`ends`] | sessions as tunnels: what each end builds |
 //! | [`offers`] | which termination a new tunnel should have |
@@ -23,6 +24,7 @@ pub mod draft;
 pub mod ends;
 pub mod form;
 pub mod interfaces;
+pub mod leases;
 pub mod pools;
 pub mod record;
 pub mod refused;

@@ -2,6 +2,7 @@
 //! are used elsewhere are known, and never given out.
 
 use ipnetwork::Ipv4Network;
+use serde::Serialize;
 
 use super::devices::too_small;
 use super::draft::{Decision, Draft};
@@ -16,14 +17,23 @@ use crate::model::{AddressRange, Lease, PoolName, Purpose, SharedPool, Timestamp
 /// The shortest prefix that can be imported as used elsewhere: its addresses are looked at one by one.
 const SHORTEST_USED: u8 = 20;
 
-/// Makes a pool what this says, new or not; the value is what the operator should know of it.
-pub fn put(registry: &Registry, pool: &SharedPool, now: Timestamp) -> Result<Decision<Vec<String>>, Refused> {
+/// What became of a pool.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Placed {
+    #[serde(flatten)]
+    pub pool: SharedPool,
+    /// Sentences for the operator.
+    pub warnings: Vec<String>,
+}
+
+/// Makes a pool what this says, new or not.
+pub fn put(registry: &Registry, pool: &SharedPool, now: Timestamp) -> Result<Decision<Placed>, Refused> {
     let mut draft = Draft::new(registry);
     put_in(&mut draft, &mut Supply::new(registry), pool, &[], now)?;
     let contributed = pool.pool.purpose == Purpose::Termination && pool.carve.is_none();
     let ranges = pool.pool.ranges.iter().filter(|_| contributed);
     let warnings = ranges.filter_map(|range| too_small(*range)).collect();
-    Ok(Decision { transaction: draft.finish()?, value: warnings })
+    Ok(Decision { transaction: draft.finish()?, value: Placed { pool: pool.clone(), warnings } })
 }
 
 /// Removes a pool that nothing is leased from; what it was carved from is given back to the block.

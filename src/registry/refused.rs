@@ -35,8 +35,8 @@ pub enum Refused {
     NoPool { holder: HolderName, purpose: Purpose, device: Option<DeviceCode> },
     #[error("pool {pool} has reached its quota of {quota}: raise it, or release a lease")]
     Quota { pool: PoolName, quota: u64 },
-    #[error("lease {prefix} belongs to {holder}: it goes when that does")]
-    Owned { prefix: Ipv4Network, holder: HolderName },
+    #[error("{}", owned(row, *prefix))]
+    Owned { row: RowName, prefix: Option<Ipv4Network> },
 
     #[error("pool {pool} has no ranges: give at least one prefix")]
     NoRanges { pool: PoolName },
@@ -71,8 +71,8 @@ pub enum Refused {
     UsedAddress { address: Ipv4Addr, note: String },
     #[error("{address} is in block {block}, and in no pool that was carved from it: carve one first")]
     InBlock { address: Ipv4Addr, block: PoolName },
-    #[error("{address} cannot be a termination: it is of {why}")]
-    NoHost { address: Ipv4Addr, why: &'static str },
+    #[error("{address} cannot be a {what}: it is of {why}")]
+    NoHost { address: Ipv4Addr, what: &'static str, why: &'static str },
     #[error("{address} is a termination of interface {interface} already: no two offer the same")]
     Offered { address: Ipv4Addr, interface: String },
 
@@ -84,10 +84,21 @@ pub enum Refused {
     NoTermination { code: DeviceCode, client: Ipv4Addr },
     #[error("{address} is no termination of device {code}")]
     NotOffered { address: Ipv4Addr, code: DeviceCode },
+    #[error("{0} is no multicast group: name addresses of 224.0.0.0/4")]
+    NoGroup(Ipv4Addr),
+    #[error("a unicast session has no groups: ask for a multicast one")]
+    UnicastGroups,
     #[error("termination {address} is taken by session {by}")]
     Taken { address: Ipv4Addr, by: String },
     #[error("session {session} is {state}: {what}")]
     State { session: SessionKey, state: SessionState, what: &'static str },
+}
+
+fn owned(row: &RowName, prefix: Option<Ipv4Network>) -> String {
+    match prefix {
+        Some(prefix) => format!("lease {prefix} is of {row}: it goes when that does"),
+        None => format!("{row} takes and gives its leases itself: choose another holder's name"),
+    }
 }
 
 fn whom(device: Option<&DeviceCode>) -> String {

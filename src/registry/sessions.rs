@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use super::draft::{Decision, Draft};
+use super::interfaces::check_host;
 use super::refused::Refused;
 use super::row::{Kind, RowName};
 use super::supply::{Supply, Want};
@@ -37,6 +38,7 @@ pub fn request(registry: &Registry, request: &Request, now: Timestamp) -> Result
     if let Some(session) = registry.sessions.get(&key.to_string()) {
         return same(&session.value, request, key);
     }
+    check_words(request)?;
     let device = registry.device(&request.device)?;
     let client = request.underlay.seen();
     let termination = place(registry, device, request.termination, client)?;
@@ -147,6 +149,21 @@ pub fn free_terminations(
         return Err(Refused::NoTermination { code: device.code.clone(), client });
     }
     Ok(free)
+}
+
+/// What can be said of a request alone.
+fn check_words(request: &Request) -> Result<(), Refused> {
+    let Request { kind, underlay, publish, subscribe, .. } = request;
+    check_host(underlay.bound, "client's underlay address")?;
+    check_host(underlay.seen(), "client's public address")?;
+    let mut groups = publish.iter().chain(subscribe).peekable();
+    if *kind == TunnelKind::Unicast && groups.peek().is_some() {
+        return Err(Refused::UnicastGroups);
+    }
+    match groups.find(|group| !group.is_multicast()) {
+        Some(address) => Err(Refused::NoGroup(*address)),
+        None => Ok(()),
+    }
 }
 
 /// The termination that was asked for, or the lowest that is free.

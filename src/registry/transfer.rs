@@ -50,22 +50,35 @@ pub fn export(snapshot: &Snapshot) -> Document {
     Document { greyhound_inventory: VERSION, rows }
 }
 
+impl Document {
+    /// The rows as a snapshot that was never in a store: what was seen last, for when the store is away.
+    pub fn snapshot(&self) -> Result<Snapshot, Unfit> {
+        if self.greyhound_inventory != VERSION {
+            return Err(Unfit::Version(self.greyhound_inventory));
+        }
+        let mut rows = Vec::new();
+        for (kind, values) in &self.rows {
+            let known = Kind::of_name(kind).filter(|kind| carried(*kind));
+            let kind = known.ok_or_else(|| Unfit::Kind(kind.clone()))?;
+            let values = values.as_object().into_iter().flatten();
+            rows.extend(values.map(|(key, value)| Row {
+                name: RowName::new(kind, key),
+                value: value.clone(),
+                revision: 0,
+            }));
+        }
+        Ok(Snapshot { revision: 0, rows })
+    }
+}
+
 /// What brings the document's rows in, in transactions that fit. Rows that are there and not in the document stay; one
 /// that is there and another is an error, unless it is to be replaced. The whole must fit together: references, and
 /// pools beside each other.
 pub fn import(snapshot: &Snapshot, document: &Document, replace: bool) -> Result<Vec<Transaction>, Unfit> {
     let registry = &Registry::new(snapshot)?;
-    if document.greyhound_inventory != VERSION {
-        return Err(Unfit::Version(document.greyhound_inventory));
-    }
     let mut draft = Draft::new(registry);
-    for (kind, rows) in &document.rows {
-        let known = Kind::of_name(kind).filter(|kind| carried(*kind));
-        let kind = known.ok_or_else(|| Unfit::Kind(kind.clone()))?;
-        for (key, value) in rows.as_object().into_iter().flatten() {
-            let row = Row { name: RowName::new(kind, key), value: value.clone(), revision: 0 };
-            bring(&mut draft, &row, replace)?;
-        }
+    for row in document.snapshot()?.rows {
+        bring(&mut draft, &row, replace)?;
     }
     let transaction = draft.finish()?;
     pools::audit(&Registry::new(&after(snapshot, &transaction))?)?;
@@ -148,6 +161,8 @@ mod tests {
         let document = export(&stocked().0);
         let text = serde_json::to_string(&document).unwrap();
         let document: Document = serde_json::from_str(&text).unwrap();
+        let seen = Registry::new(&document.snapshot().unwrap()).unwrap();
+        assert_eq!((seen.devices.len(), seen.pools.len()), (1, 2), "it can be read without a store");
         let mut paper = Paper::default();
         assert_eq!(bring_in(&mut paper, &document, false), Ok(1));
         assert_eq!(export(&paper.0), document);

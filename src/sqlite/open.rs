@@ -56,6 +56,7 @@ fn create(path: &Path, sort: Sort<'_>) -> Result<(), Error> {
     schema::migrate(&mut conn, &new, sort)?;
     conn.close().map_err(|(_, source)| failed(&new, "close the new file")(source))?;
     journal::choose(&new).map_err(failed(&new, "choose the journal"))?;
+    (sort.finish)(&new)?;
     fs::rename(&new, path).map_err(file(path, "put in place"))?;
     lock.sync_all().map_err(file(dir, "sync the directory"))
 }

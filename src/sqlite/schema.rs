@@ -8,6 +8,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::error::{Error, failed};
 
 /// One step from a schema version to the next.
+#[derive(Debug)]
 pub struct Step {
     pub sql: &'static str,
     /// The first greyhound that knows the tables as they are after it.
@@ -15,7 +16,7 @@ pub struct Step {
 }
 
 /// What sort of file it is.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Sort<'a> {
     /// `application_id` in its header.
     pub application_id: i32,
@@ -23,6 +24,8 @@ pub struct Sort<'a> {
     pub steps: &'a [Step],
     /// Of the file when it is made, less the umask.
     pub mode: u32,
+    /// What else is done to a new one before it is put in its place.
+    pub finish: fn(&Path) -> Result<(), Error>,
 }
 
 /// Brings the tables to the newest version in one transaction; a file from the future is refused.
@@ -88,7 +91,7 @@ mod tests {
     }];
 
     fn sort(steps: &[Step]) -> Sort<'_> {
-        Sort { application_id: 7, steps, mode: 0o640 }
+        Sort { application_id: 7, steps, mode: 0o640, finish: |_| Ok(()) }
     }
 
     fn old() -> Connection {

@@ -87,6 +87,34 @@ fn devices_that_take_none_say_why() {
 }
 
 #[test]
+fn what_makes_no_sense_is_refused() {
+    let paper = stocked(Sharing::Exclusive);
+    let group = || BTreeSet::from([[239, 1, 2, 3].into()]);
+    let cases = [
+        (Request { publish: group(), ..ask("a", "one", "ams-1") }, "a unicast session has no groups"),
+        (
+            Request {
+                kind: TunnelKind::Multicast,
+                subscribe: BTreeSet::from([[10, 0, 0, 1].into()]),
+                ..ask("a", "one", "ams-1")
+            },
+            "10.0.0.1 is no multicast group",
+        ),
+        (
+            Request {
+                underlay: Underlay { bound: [127, 0, 0, 1].into(), public: None },
+                ..ask("a", "one", "ams-1")
+            },
+            "127.0.0.1 cannot be a client's underlay address: it is of loopback addresses",
+        ),
+    ];
+    for (ask, why) in cases {
+        let refused = paper.refused(|r| request(r, &ask, NOW));
+        assert!(refused.contains(why), "{refused}");
+    }
+}
+
+#[test]
 fn nothing_is_taken_when_one_thing_is_missing() {
     let mut paper = stocked(Sharing::PerClient);
     for host in ["a", "b", "c", "d", "e"] {

@@ -1,0 +1,59 @@
+//! The inventory in an SQLite file, shared by the daemons and users of one host.
+//!
+//! | file | what is in it |
+//! |---|---|
+//! | `place` | the directory and the file: who may use them, and where they may be |
+//! | `rows` | reading and committing |
+//! | `watch` | hearing of other processes' transactions, by inotify |
+//! | `queue` | one after the other, where they can agree on it |
+
+mod place;
+mod queue;
+mod rows;
+mod watch;
+
+use std::any::Any;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+
+use super::backend::{Backend, Committed, Watch};
+use super::error::Error;
+use crate::registry::{Kind, Revision, Snapshot, Transaction};
+
+/// The file, opened. Several threads have one each.
+#[derive(Debug)]
+pub struct Sqlite {
+    conn: Connection,
+    path: PathBuf,
+}
+
+impl Sqlite {
+    /// Opens the file. What is not there is made, for root and the group greyhound; what is damaged, foreign, from a
+    /// newer greyhound or on a network file system is refused.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        let conn = place::open(path)?;
+        Ok(Self { conn, path: path.to_owned() })
+    }
+}
+
+impl Backend for Sqlite {
+    fn read(&self, kinds: &[Kind]) -> Result<Snapshot, Error> {
+        rows::read(&self.conn, &self.path, kinds)
+    }
+
+    fn commit(&self, transaction: &Transaction) -> Result<Committed, Error> {
+        rows::commit(&self.conn, &self.path, transaction)
+    }
+
+    fn watch(&self, from: Revision) -> Result<Box<dyn Watch>, Error> {
+        Ok(Box::new(watch::Ear::new(&self.path, from)?))
+    }
+
+    fn queue(&self) -> Result<Box<dyn Any>, Error> {
+        Ok(Box::new(queue::wait(&self.path)?))
+    }
+}
+
+#[cfg(test)]
+mod tests;
