@@ -19,6 +19,7 @@ mod netlink_kit;
 mod netlink_links;
 mod pools;
 mod probes;
+mod probes_inside;
 mod probes_kit;
 mod probes_scapy;
 mod probes_truth;
@@ -50,6 +51,7 @@ pub fn all() -> Vec<Scenario> {
         pools::SCENARIOS,
         verbs::SCENARIOS,
         probes::SCENARIOS,
+        probes_inside::SCENARIOS,
         probes_truth::SCENARIOS,
         probes_scapy::SCENARIOS,
         daemon::SCENARIOS,

@@ -10,7 +10,7 @@ use crate::api::client::Client;
 use crate::api::dto::{LatencyView, MethodView, NotBelievedView, ReflectorView, TerminationView};
 use crate::model::Timestamp;
 
-const HEADINGS: [&str; 16] = [
+const HEADINGS: [&str; 17] = [
     "device",
     "interface",
     "termination",
@@ -21,6 +21,7 @@ const HEADINGS: [&str; 16] = [
     "smoothed",
     "min",
     "median",
+    "mean",
     "p95",
     "jitter",
     "loss",
@@ -97,7 +98,7 @@ fn reflected(reflector: &ReflectorView) -> String {
     format!("# reflector: {answered} answered, {silent} not ({forbidden} forbidden, {limited} limited)\n")
 }
 
-fn row(termination: &TerminationView, method: Option<&MethodView>) -> [String; 16] {
+fn row(termination: &TerminationView, method: Option<&MethodView>) -> [String; 17] {
     let TerminationView { device, interface, termination: address, source, in_use, latency_ms, .. } =
         termination;
     let star = if *in_use { "*" } else { "" };
@@ -113,6 +114,7 @@ fn row(termination: &TerminationView, method: Option<&MethodView>) -> [String; 1
         time(|method| method.smoothed_ms),
         time(|method| method.min_ms),
         time(|method| method.median_ms),
+        time(|method| method.mean_ms),
         time(|method| method.p95_ms),
         time(|method| method.jitter_ms),
         or_dash(method.map(|method| percent(method.loss))),
@@ -181,7 +183,8 @@ mod tests {
         let text = text(&latency, 0);
         let cells: Vec<&str> = text.lines().nth(1).unwrap().split_whitespace().collect();
         assert_eq!(cells[..3], ["ams", "-", "192.0.2.1*"]);
-        assert!(cells[3..].iter().all(|cell| *cell == "-"), "{text}");
+        assert_eq!(cells[3..5], ["by", "route"]);
+        assert!(cells[5..].iter().all(|cell| *cell == "-"), "{text}");
         let under = "! ams: 192.0.2.1: not known yet\n\
                      ! ams: 192.0.2.1: this tunnel failed there\n\
                      # replies not believed: 0 forged, 2 late, 0 duplicated, 0 foreign\n";

@@ -357,7 +357,7 @@ impl Keeper {
         if self.flushed {
             notes.push("flushed: nothing is kept until apply, reload or a restart".to_owned());
         }
-        notes.extend(self.prober.notes().cloned());
+        notes.extend(self.prober.notes());
         let probes = probes(&self.prober.survey, self.clock.up());
         let counters = &self.counters;
         let shown = Shown { config: &self.config, look, counters, probes, notes: &notes };

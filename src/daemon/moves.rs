@@ -48,11 +48,12 @@ impl Keeper {
         }
         let began_ms = self.clock.moment().began_ms();
         let written = self.state.change::<_, store::Error>(|change| {
-            let mut lessons = lessons.into_iter();
-            lessons.try_for_each(|(tunnel, learnt)| change.learn(&tunnel, &learnt.ahead(began_ms)))
+            let mut lessons = lessons.iter();
+            lessons.try_for_each(|(tunnel, learnt)| change.learn(tunnel, &learnt.clone().ahead(began_ms)))
         });
         if let Err(error) = written {
             tracing::error!("what tunnels have learnt cannot be kept: {}", sentence(error));
+            self.prober.survey.not_kept(lessons.into_keys());
         }
     }
 

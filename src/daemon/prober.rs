@@ -1,6 +1,8 @@
 //! The probes of the daemon: the engine that asks, and the survey that knows what came of it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error as _;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use ipnetwork::Ipv4Network;
@@ -93,18 +95,19 @@ impl Prober {
     }
 
     /// What an operator should know.
-    pub fn notes(&self) -> impl Iterator<Item = &String> {
-        let reflector = self.reflector.iter().filter_map(|reflector| reflector.socket.as_ref().err());
-        self.trouble.iter().chain(reflector).chain(self.crowded.iter())
+    pub fn notes(&self) -> impl Iterator<Item = String> {
+        let reflector = self.reflector.iter().filter_map(Answering::note);
+        self.trouble.iter().cloned().chain(reflector).chain(self.crowded.iter().cloned())
     }
 
     /// The tunnels are as this look says.
     pub fn follow(&mut self, config: &Config, look: &Look) {
         let enabled = config.tunnels.values().filter(|tunnel| tunnel.enable);
         let links = look.observed.by_name();
+        let here: BTreeSet<Ipv4Addr> = look.observed.addresses.iter().map(|own| own.address.ip()).collect();
         let subject = |tunnel: &Tunnel| {
             let link = links.get(tunnel.name.link().as_str()).copied();
-            Some((tunnel.name.clone(), subject(tunnel, link, look)?))
+            Some((tunnel.name.clone(), subject(tunnel, link, look, &here)?))
         };
         let subjects = enabled.filter_map(subject);
         self.survey.forget_all_but(|name| config.tunnels.contains_key(name));
@@ -119,7 +122,7 @@ impl Prober {
         let reflecting =
             config.reflector.as_ref().map(|declared| (declared.port, settings(declared, config, look)));
         self.reflect(reflecting, again);
-        let failed = self.reflector.as_ref().is_some_and(|running| running.socket.is_err());
+        let failed = self.reflector.as_ref().is_some_and(|running| !running.is_whole());
         if !failed && self.engine.is_some() {
             self.retry = (Duration::ZERO, Duration::ZERO);
         }
@@ -143,7 +146,7 @@ impl Prober {
             return;
         };
         match self.reflector.take().filter(|running| running.port == port) {
-            Some(running) if running.settings == settings && (running.socket.is_ok() || !again) => {
+            Some(running) if running.settings == settings && (running.is_whole() || !again) => {
                 self.reflector = Some(running);
             }
             Some(running) => self.reflector = Some(running.set(settings)),
@@ -238,6 +241,22 @@ impl Answering {
         Self { port, settings, socket }
     }
 
+    /// Does it listen wherever it should?
+    fn is_whole(&self) -> bool {
+        self.socket.as_ref().is_ok_and(|reflector| reflector.deaf().is_empty())
+    }
+
+    /// What an operator should know.
+    fn note(&self) -> Option<String> {
+        let reflector = match &self.socket {
+            Ok(reflector) => reflector,
+            Err(said) => return Some(said.clone()),
+        };
+        let (vrf, error) = reflector.deaf().iter().next()?;
+        let cause = error.source().map_or_else(String::new, |source| format!(": {source}"));
+        Some(format!("nobody's probes are answered in the VRF with ifindex {vrf}: {error}{cause}"))
+    }
+
     /// With other settings; anew when it does not run, or cannot have them.
     fn set(self, settings: Settings) -> Self {
         let said = match self.socket {
@@ -269,7 +288,7 @@ fn settings(declared: &Reflecting, config: &Config, look: &Look) -> Settings {
 }
 
 /// `None`: it cannot have a remote.
-fn subject(tunnel: &Tunnel, link: Option<&Link>, look: &Look) -> Option<Subject> {
+fn subject(tunnel: &Tunnel, link: Option<&Link>, look: &Look, here: &BTreeSet<Ipv4Addr>) -> Option<Subject> {
     let chosen = look.choices.get(&tunnel.name);
     let link = link.filter(|link| link.gre().is_some() && link.up);
     // The kernel says where it leads, whatever was chosen.
@@ -279,10 +298,13 @@ fn subject(tunnel: &Tunnel, link: Option<&Link>, look: &Look) -> Option<Subject>
         let vrf = look.observed.vrf_of(link);
         Inside { link: link.index, vrf, source: tunnel.overlay.ip(), peer: tunnel.peer() }
     };
+    // What this host does not have yet, nothing can leave from.
+    let local = look.locals.get(&tunnel.name).and_then(|local| local.as_ref().ok()).copied();
+    let source = local.filter(|local| here.contains(local)).or(look.probe);
     Some(Subject {
         candidates: tunnel.remotes.clone(),
         current: leads.or_else(|| tunnel.remote(chosen))?,
-        source: look.locals.get(&tunnel.name).and_then(|local| local.as_ref().ok()).copied().or(look.probe),
+        source,
         inside: link.map(inside),
         held: chosen.is_some_and(|chosen| chosen.held),
     })

@@ -32,8 +32,9 @@ pub struct Declared<'a> {
 /// What should be in the kernel. A tunnel that cannot be worked out on this host now is held.
 pub fn desire(declared: &Declared<'_>, observed: &Observed) -> Desired {
     let mut desired = Desired::default();
-    desired.loopback.extend(declared.probe.map(|address| loopback_address(declared.loopback, address)));
     let here = Here::new(observed);
+    let probe = declared.probe.filter(|address| fits(declared.loopback, *address, &here).is_ok());
+    desired.loopback.extend(probe.map(|address| loopback_address(declared.loopback, address)));
     let enabled = declared.tunnels.values().filter(|tunnel| tunnel.enable);
     for tunnel in enabled.clone() {
         let local = local(declared, tunnel, &here);

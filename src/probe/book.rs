@@ -233,8 +233,10 @@ impl Book {
 
     /// A probe that this host had no room for: as if it had not been begun, for it says nothing of its target.
     pub fn unsent(&mut self, number: u32, sequence: u32) {
+        let Some(entry) = self.entry(number) else { return };
         // Nothing is reported.
-        if self.entry(number).and_then(|entry| entry.session.refuse(sequence, String::new())).is_some() {
+        if entry.session.refuse(sequence, String::new()).is_some() {
+            entry.left = entry.left.map(|left| left.saturating_add(1));
             self.landed(number);
         }
     }

@@ -48,6 +48,8 @@ pub struct Reflector {
     port: u16,
     /// Where it listens beside the host itself.
     vrfs: BTreeSet<u32>,
+    /// VRFs where it should listen and cannot.
+    deaf: BTreeMap<u32, Error>,
 }
 
 #[derive(Debug)]
@@ -64,24 +66,32 @@ impl Reflector {
     /// Opens the sockets in the network namespace of the calling thread, and answers.
     pub fn start(options: Options) -> Result<Self, Error> {
         let Options { port, settings } = options;
-        let vrfs = settings.vrfs.clone();
-        let mut sockets = listen_in(port, &vrfs)?;
-        sockets.insert(None, listen(port, None)?);
+        let host = listen(port, None)?;
+        let (mut sockets, deaf) = listen_in(port, settings.vrfs.iter().copied());
+        let vrfs = sockets.keys().copied().flatten().collect();
+        sockets.insert(None, host);
         let clock = Clock { begun: Instant::now() };
         let reflect = Reflect::new(port, settings);
         let work = move |orders| {
             let [incoming, outgoing] = [(); 2].map(|()| vec![Datagram::new(ROOM); sys::MOST]);
             Work { sockets, reflect, last: clock.moment(), clock, incoming, outgoing, orders }.run();
         };
-        Ok(Self { worker: Worker::start(NAME, "reflector", work)?, port, vrfs })
+        Ok(Self { worker: Worker::start(NAME, "reflector", work)?, port, vrfs, deaf })
     }
 
     /// Other settings from now on; sessions go on. In the network namespace of the calling thread, as the start was.
+    /// Where it could not listen it is tried again.
     pub fn set(&mut self, settings: Settings) -> Result<(), Error> {
-        let new = settings.vrfs.difference(&self.vrfs).copied().collect();
-        let sockets = listen_in(self.port, &new)?;
-        self.vrfs.clone_from(&settings.vrfs);
+        self.vrfs.retain(|vrf| settings.vrfs.contains(vrf));
+        let (sockets, deaf) = listen_in(self.port, settings.vrfs.difference(&self.vrfs).copied());
+        self.vrfs.extend(sockets.keys().flatten());
+        self.deaf = deaf;
         self.worker.order(Order::Set(settings, sockets))
+    }
+
+    /// VRFs, by ifindex, where it should listen and cannot; it does everywhere else.
+    pub fn deaf(&self) -> &BTreeMap<u32, Error> {
+        &self.deaf
     }
 
     /// What came of all requests so far.
@@ -90,16 +100,17 @@ impl Reflector {
     }
 }
 
-/// The sockets for these VRFs. One that is gone has none, and whoever looks next knows of it.
-fn listen_in(port: u16, vrfs: &BTreeSet<u32>) -> Result<Sockets, Error> {
-    let mut sockets = Sockets::new();
-    for vrf in vrfs.iter().copied() {
+/// The sockets for these VRFs, and why some have none. What is bound to a VRF that is gone hears nothing, and goes with
+/// the next settings.
+fn listen_in(port: u16, vrfs: impl Iterator<Item = u32>) -> (Sockets, BTreeMap<u32, Error>) {
+    let (mut sockets, mut deaf) = (Sockets::new(), BTreeMap::new());
+    for vrf in vrfs {
         match listen(port, Some(vrf)) {
-            Err(Error::Option { source, .. }) if source.raw_os_error() == Some(libc::ENODEV) => {}
-            listening => drop(sockets.insert(Some(vrf), listening?)),
+            Ok(socket) => drop(sockets.insert(Some(vrf), socket)),
+            Err(error) => drop(deaf.insert(vrf, error)),
         }
     }
-    Ok(sockets)
+    (sockets, deaf)
 }
 
 /// The socket: the kernel's timestamps, TTLs and destinations of what comes.
@@ -162,14 +173,15 @@ impl Work {
     fn reflect_some(&mut self) -> bool {
         let Self { sockets, reflect, clock, last, incoming, outgoing, .. } = self;
         let mut all = true;
+        let before = *last;
         for socket in sockets.values() {
             // An error is of an earlier answer, or there is nothing.
             let count = sys::receive_many(socket.as_fd(), incoming, false).unwrap_or(0);
             all &= count < sys::MOST;
             let now = clock.moment();
-            // Of a clock that was set meanwhile, the kernel's stamps may be on the other side of it.
-            let before = std::mem::replace(last, now);
+            // Of a clock that was set since the last pass, the kernel's stamps may be on the other side of it.
             let steady = now.steady_since(before);
+            *last = now;
             let (mut answers, mut reply) = (0, Vec::new());
             for datagram in incoming.iter().take(count) {
                 let Some(asked) = asked(datagram, now.wall, steady) else { continue };

@@ -217,6 +217,11 @@ impl Survey {
         self.lessons.take()
     }
 
+    /// What these had learnt could not be kept: it is asked for again.
+    pub fn not_kept(&mut self, tunnels: impl Iterator<Item = TunnelName>) {
+        self.lessons.give_back(tunnels);
+    }
+
     /// Only these are declared: what others have learnt is not worth anything any more.
     pub fn forget_all_but(&mut self, declared: impl Fn(&TunnelName) -> bool) {
         self.lessons.retain(declared);

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use crate::alloc::{Ask, Foreign};
 use crate::model::{
-    HolderName, LeaseState, Link, Local, Observed, Owned, PoolName, Purpose, Tunnel, TunnelName,
+    HolderName, Lease, LeaseState, Link, Local, Observed, Owned, Pool, PoolName, Purpose, Tunnel, TunnelName,
 };
 use crate::plan::addresses::is_labelled;
 use crate::store::{Change, Error, Supply};
@@ -43,7 +43,7 @@ pub fn lease(
                 let hinted = hint.map(|hint| one(change, supply, &hint)).transpose()?.and_then(Result::ok);
                 match hinted {
                     Some(address) => Ok(address),
-                    None => one(change, supply, &ask)?,
+                    None => one_or_the_probes(change, supply, &ask)?,
                 }
             }
         };
@@ -53,7 +53,8 @@ pub fn lease(
 }
 
 /// The address that probes leave from for tunnels that have none, so that what is measured then is measured from where
-/// a tunnel of this host will be. It is leased when it is first needed, and for good; `None`: no pool has one.
+/// a tunnel of this host will be. It is leased when it is first needed, and stays as long as a pool has it and no tunnel
+/// needs it; `None`: no pool has one.
 pub fn probe(
     tunnels: &BTreeMap<TunnelName, Tunnel>,
     locals: &Locals,
@@ -61,10 +62,13 @@ pub fn probe(
     change: &mut Change<'_>,
 ) -> Result<Option<Ipv4Addr>, Error> {
     let ask = Ask::new(HolderName::probe(), Purpose::Termination);
-    let held =
-        change.leases()?.iter().any(|lease| lease.holder == ask.holder && lease.state == LeaseState::Active);
+    let mut held = the_probes(change)?;
+    if held.as_ref().is_some_and(|lease| !covered(supply.pools, lease)) {
+        change.release(&ask.holder, supply.now)?;
+        held = None;
+    }
     let homeless = locals.iter().any(|(name, local)| local.is_err() && tunnels.contains_key(name));
-    if !held && !homeless {
+    if held.is_none() && !homeless {
         return Ok(None);
     }
     Ok(one(change, supply, &ask)?.ok())
@@ -98,6 +102,36 @@ pub fn foreign(observed: &Observed, tunnels: &BTreeMap<TunnelName, Tunnel>, owne
 /// Does this tunnel lease its local address?
 pub fn leases(tunnel: &Tunnel) -> bool {
     matches!(ask(tunnel), Wanted::Leased(_))
+}
+
+/// Is what was leased still of its pool?
+fn covered(pools: &[Pool], lease: &Lease) -> bool {
+    pools.iter().any(|pool| pool.name == lease.pool && pool.contains(lease.prefix.ip()))
+}
+
+/// The lease of the probes, if they have one.
+fn the_probes(change: &mut Change<'_>) -> Result<Option<Lease>, Error> {
+    let (holder, leases) = (HolderName::probe(), change.leases()?);
+    Ok(leases.into_iter().find(|lease| lease.holder == holder && lease.state == LeaseState::Active))
+}
+
+/// A tunnel comes before the probes: where it gets nothing else, it gets what they have.
+fn one_or_the_probes(
+    change: &mut Change<'_>,
+    supply: &Supply<'_>,
+    ask: &Ask,
+) -> Result<Result<Ipv4Addr, String>, Error> {
+    let got = one(change, supply, ask)?;
+    let would_do = |lease: &Lease| {
+        ask.pool.as_ref().is_none_or(|pool| *pool == lease.pool)
+            && ask.pinned.is_none_or(|address| address == lease.prefix.ip())
+    };
+    if got.is_ok() || !the_probes(change)?.is_some_and(|lease| would_do(&lease)) {
+        return Ok(got);
+    }
+    // Since the beginning of time: nobody ever had a tunnel to it, so it need not rest.
+    change.release(&HolderName::probe(), 0)?;
+    one(change, supply, ask)
 }
 
 fn one(change: &mut Change<'_>, supply: &Supply<'_>, ask: &Ask) -> Result<Result<Ipv4Addr, String>, Error> {
@@ -144,6 +178,7 @@ mod tests {
     use super::*;
     use crate::config;
     use crate::model::{Address, LinkKind, Scope};
+    use crate::store::State;
 
     const DECLARED: &str = "
         [[tunnel]]
@@ -193,5 +228,58 @@ mod tests {
             "198.51.100.11: the local address of link theirs",
         ];
         assert_eq!(says, each);
+    }
+
+    /// Two tunnels that lease, from a pool of two and from one of one.
+    fn pools(second: &str) -> config::Config {
+        let pool = |name: &str, range: &str| {
+            format!("[[pool]]\nname = \"{name}\"\npurpose = \"termination\"\nranges = [\"{range}\"]\n")
+        };
+        let tunnel = |name: &str, overlay: &str, remote: &str, pool: &str| {
+            format!(
+                "[[tunnel]]\nname = \"{name}\"\nkind = \"unicast\"\nlocal = \"auto\"\npool = \"{pool}\"\n\
+                 remote = \"{remote}\"\noverlay = \"{overlay}\"\n"
+            )
+        };
+        let text = pool("one", "198.51.100.8/32")
+            + &pool("two", "198.51.100.16/32")
+            + &tunnel("a", "169.254.10.0/31", "192.0.2.1", "one")
+            + &tunnel("b", "169.254.10.2/31", "192.0.2.2", second);
+        config::parse(&text, "test.toml").unwrap()
+    }
+
+    fn leased(state: &mut State, config: &config::Config) -> (Locals, Option<Ipv4Addr>) {
+        let supply = Supply { pools: &config.pools, foreign: &Foreign::new(), rest: 3600, now: 1_000_000 };
+        let both = state.change::<_, Error>(|change| {
+            let locals = lease(&config.tunnels, &supply, &Observed::default(), change)?;
+            let probe = probe(&config.tunnels, &locals, &supply, change)?;
+            Ok((locals, probe))
+        });
+        both.unwrap()
+    }
+
+    #[test]
+    fn the_probes_have_what_is_left_and_give_it_up_at_once_for_a_tunnel() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut state = State::open(dir.path()).unwrap();
+        let sixteen = Ipv4Addr::new(198, 51, 100, 16);
+        let b = TunnelName::new("b").unwrap();
+        let (locals, probe) = leased(&mut state, &pools("one"));
+        assert!(locals[&b].is_err());
+        assert_eq!(probe, Some(sixteen));
+        // Kept over another look, and when nobody needs it.
+        assert_eq!(leased(&mut state, &pools("one")).1, probe);
+        let (locals, probe) = leased(&mut state, &pools("two"));
+        assert_eq!((locals[&b].clone(), probe), (Ok(sixteen), None));
+    }
+
+    #[test]
+    fn without_their_pool_the_probes_have_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut state = State::open(dir.path()).unwrap();
+        assert!(leased(&mut state, &pools("one")).1.is_some());
+        let mut config = pools("one");
+        config.pools.retain(|pool| pool.name.as_str() == "one");
+        assert_eq!(leased(&mut state, &config).1, None);
     }
 }

@@ -257,6 +257,7 @@ fn think(goal: Goal<'_>, observed: Observed, mut owned: Owned, leased: Leased, c
     let (tunnels, loopback) = (&config.tunnels, &config.loopback);
     let declared = Declared { tunnels, locals: &locals, probe, choices: &choices, loopback };
     let desired = if flush { Desired::default() } else { desire(&declared, &observed) };
+    let probe = probe.filter(|own| desired.loopback.iter().any(|address| address.address.ip() == *own));
     let mut made = plan(&desired, &observed, &owned);
     if orphans {
         made = plan_with_orphans(&desired, &observed, &mut owned, &made.orphans);

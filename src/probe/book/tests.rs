@@ -248,3 +248,25 @@ fn who_sleeps_as_told_misses_nothing() {
     }
     assert!((950..=1_070).contains(&sent), "500 a second: {sent}");
 }
+
+#[test]
+fn a_probe_that_this_host_had_no_room_for_is_sent_again_where_they_are_counted() {
+    let mut book = book(1_000);
+    let ask = Ask { count: Some(1), ..Ask::of(&[Method::Icmp], pace(100)) };
+    book.ask(Duration::ZERO, &[(target(0), ask)].into());
+    let (mut asked, mut ended) = (0, 0);
+    for ms in 0..2_000 {
+        let now = Moment { up: MS * ms, wall: MS * ms };
+        book.turn(now.up);
+        while let Some(probe) = book.question(now) {
+            asked += 1;
+            if asked == 1 {
+                book.unsent(probe.number, probe.question.sequence());
+            } else {
+                answer(&mut book, now, &probe);
+            }
+        }
+        ended += book.reports().len();
+    }
+    assert_eq!((asked, ended), (2, 1));
+}

@@ -35,6 +35,11 @@ impl Lessons {
         fresh.into_iter().map(|tunnel| (tunnel.clone(), self.of(&tunnel))).collect()
     }
 
+    /// What was taken could not be kept.
+    pub(super) fn give_back(&mut self, tunnels: impl Iterator<Item = TunnelName>) {
+        self.fresh.extend(tunnels);
+    }
+
     /// Only these are declared.
     pub(super) fn retain(&mut self, declared: impl Fn(&TunnelName) -> bool) {
         self.known.retain(|tunnel, _| declared(tunnel));
