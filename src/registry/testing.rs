@@ -4,8 +4,8 @@ use super::row::{Row, Snapshot, Transaction, Write};
 use super::sessions::Request;
 use super::{Decision, Refused, Registry, devices, interfaces, pools};
 use crate::model::{
-    Device, DeviceCode, DeviceStatus, HostName, InterfaceName, Pool, PoolName, Purpose, SharedPool, Sharing, Tier,
-    TunnelName, Underlay,
+    Device, DeviceCode, DeviceStatus, HostName, InterfaceName, Pool, PoolName, Purpose, SharedPool, Sharing,
+    Tier, TunnelName, Underlay,
 };
 
 pub const NOW: u64 = 1_000;

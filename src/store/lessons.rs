@@ -5,9 +5,9 @@ use std::net::Ipv4Addr;
 
 use rusqlite::{Connection, Row, params};
 
-use super::leases::invalid;
 use super::{Change, Error};
 use crate::model::{Failure, Learnt, TunnelName};
+use crate::sqlite::invalid;
 
 impl Change<'_> {
     /// What every tunnel had learnt, at `now_ms` since 1970. Failures of the future are of a clock that has been set

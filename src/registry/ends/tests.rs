@@ -39,7 +39,9 @@ fn both_ends_of_a_session_fit_each_other() {
     for tunnel in host.values() {
         let theirs = edge.tunnels.values().find(|there| there.peer() == tunnel.overlay.ip()).unwrap();
         assert_eq!((theirs.overlay.ip(), theirs.kind), (tunnel.peer(), tunnel.kind));
-        let (Local::Host(here), Local::Host(there)) = (&tunnel.local, &theirs.local) else { panic!("leased") };
+        let (Local::Host(here), Local::Host(there)) = (&tunnel.local, &theirs.local) else {
+            panic!("leased")
+        };
         assert_eq!((&tunnel.remotes[..], &theirs.remotes[..]), (&[*there][..], &[*here][..]));
         assert_eq!(theirs.routes, [Ipv4Network::from(tunnel.client.unwrap())]);
     }
@@ -51,7 +53,10 @@ fn both_ends_of_a_session_fit_each_other() {
 #[test]
 fn an_edge_offers_all_its_addresses_and_builds_only_its_own_sessions() {
     let edge = of_edge(&registry(), &code("fra-1"));
-    assert_eq!(edge.terminations.iter().map(ToString::to_string).collect::<Vec<_>>(), ["203.0.113.8", "203.0.113.9"]);
+    assert_eq!(
+        edge.terminations.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["203.0.113.8", "203.0.113.9"]
+    );
     assert_eq!(edge.tunnels.len(), 1);
     assert_eq!(of_edge(&registry(), &code("lon-1")), Edge::default());
 }

@@ -1,7 +1,6 @@
-use super::super::testing::{NOW, Paper, ask, code, device, pool, stocked};
-use super::super::{devices, interfaces, pools};
+use super::super::testing::{NOW, Paper, ask, code, device, stocked};
+use super::super::{devices, interfaces};
 use super::*;
-use crate::model::InterfaceName;
 
 fn key(text: &str) -> SessionKey {
     text.parse().unwrap()
