@@ -103,6 +103,36 @@ pub fn host_ready(
     })
 }
 
+/// The client has another address in the underlay: the session keeps all that it has, and its edge builds its end anew.
+pub fn follow(
+    registry: &Registry,
+    key: &SessionKey,
+    underlay: Underlay,
+    now: Timestamp,
+) -> Result<Decision<Session>, Refused> {
+    let mut session = registry.session(key)?.clone();
+    if session.state == SessionState::Ending {
+        let what = "it is to be taken down";
+        return Err(Refused::State { session: key.clone(), state: session.state, what });
+    }
+    check_underlay(underlay)?;
+    let mut draft = Draft::new(registry);
+    if session.underlay != underlay {
+        let seat = |underlay: Underlay| Seat::of_client(session.termination, underlay.seen(), key);
+        let (before, after) = (seat(session.underlay), seat(underlay));
+        if let Some(other) =
+            registry.seats.get(&after.key()).filter(|other| other.value.session != after.session)
+        {
+            return Err(Refused::Taken { address: session.termination, by: other.value.session.clone() });
+        }
+        draft.delete(&before);
+        draft.put(&after);
+        session = Session { underlay, state: SessionState::Requested, since: now, ..session };
+        draft.put(&session);
+    }
+    Ok(Decision { transaction: draft.finish()?, value: session })
+}
+
 /// From now on both ends take it down. Ended again, nothing changes.
 pub fn end(registry: &Registry, key: &SessionKey, now: Timestamp) -> Result<Decision<Session>, Refused> {
     step(registry, key, now, |_| Ok(SessionState::Ending))
@@ -151,11 +181,15 @@ pub fn free_terminations(
     Ok(free)
 }
 
+fn check_underlay(underlay: Underlay) -> Result<(), Refused> {
+    check_host(underlay.bound, "client's underlay address")?;
+    check_host(underlay.seen(), "client's public address")
+}
+
 /// What can be said of a request alone.
 fn check_words(request: &Request) -> Result<(), Refused> {
     let Request { kind, underlay, publish, subscribe, .. } = request;
-    check_host(underlay.bound, "client's underlay address")?;
-    check_host(underlay.seen(), "client's public address")?;
+    check_underlay(*underlay)?;
     let mut groups = publish.iter().chain(subscribe).peekable();
     if *kind == TunnelKind::Unicast && groups.peek().is_some() {
         return Err(Refused::UnicastGroups);

@@ -91,6 +91,25 @@ fn a_client_behind_a_nat_is_who_the_edge_sees() {
 }
 
 #[test]
+fn a_session_follows_its_client_to_another_address() {
+    let mut paper = stocked(Sharing::PerClient);
+    let before = paper.change(|r| request(r, &ask("a", "one", "ams-1"), NOW)).unwrap();
+    paper.change(|r| request(r, &ask("b", "one", "ams-1"), NOW)).unwrap();
+    paper.change(|r| edge_ready(r, &key("a/one"), NOW)).unwrap();
+    let elsewhere = Underlay { bound: [10, 0, 0, 9].into(), public: Some([192, 0, 2, 200].into()) };
+    let after = paper.change(|r| follow(r, &key("a/one"), elsewhere, NOW + 5)).unwrap();
+    let expected = Session { underlay: elsewhere, since: NOW + 5, ..before };
+    assert_eq!(after, expected, "it keeps what it has, and its edge builds anew");
+    assert!(follow(&paper.registry(), &key("a/one"), elsewhere, NOW + 9).unwrap().transaction.is_empty());
+    let taken = paper.refused(|r| follow(r, &key("b/one"), elsewhere, NOW));
+    assert_eq!(taken, "termination 198.51.100.8 is taken by session a/one");
+    // Only bound elsewhere, behind the same public address: the seat is the same.
+    let rebound = Underlay { bound: [10, 0, 0, 10].into(), ..elsewhere };
+    paper.change(|r| follow(r, &key("a/one"), rebound, NOW)).unwrap();
+    assert_eq!(paper.registry().seats.len(), 2);
+}
+
+#[test]
 fn devices_that_take_none_say_why() {
     let mut paper = stocked(Sharing::Exclusive);
     let full = Device { max_sessions: Some(1), ..device("ams-1", &["198.51.100.8/29"]) };
