@@ -48,6 +48,19 @@ fn stocked() -> Place {
 }
 
 #[test]
+fn the_calls_of_the_readme_work() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let section = readme.split("## What hosts share\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let calls: Vec<_> = section.lines().filter_map(|line| line.strip_prefix("greyhound ")).collect();
+    assert!(calls.len() >= 5, "{calls:?}");
+    let place = shared();
+    for call in calls {
+        done(&place, call);
+    }
+    assert_eq!(json(&place, "session list")[0]["termination"], "198.51.100.8");
+}
+
+#[test]
 fn a_session_takes_all_that_it_needs_and_gives_it_back() {
     let place = stocked();
     let add = "session add web-1/ams --device ams-1 --kind unicast --bound 192.0.2.7";
