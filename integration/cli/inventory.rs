@@ -63,6 +63,10 @@ fn the_calls_of_the_readme_work() {
 #[test]
 fn a_session_takes_all_that_it_needs_and_gives_it_back() {
     let place = stocked();
+    assert_eq!(
+        done(&place, "inventory check"),
+        "All fits together: 1 device(s), 0 session(s), 2 lease(s).\n"
+    );
     let add = "session add web-1/ams --device ams-1 --kind unicast --bound 192.0.2.7";
     let session = json(&place, add);
     assert_eq!(session["termination"], "198.51.100.8");
@@ -150,6 +154,20 @@ fn pools_and_leases_stand_beside_the_hosts_own() {
     let scopes: Vec<_> =
         leases.as_array().unwrap().iter().map(|lease| lease["scope"].as_str().unwrap()).collect();
     assert_eq!(scopes, ["host", "device ams-1", "device ams-1"]);
+}
+
+#[test]
+fn what_somebody_broke_is_found() {
+    let place = stocked();
+    done(&place, "session add web-1/ams --device ams-1 --kind unicast --bound 192.0.2.7");
+    let file = rusqlite::Connection::open(place.path("shared/inventory.db")).unwrap();
+    file.execute("DELETE FROM rows WHERE kind = 'session'", []).unwrap();
+    let found = refused(&place, "inventory check");
+    let seat = "seat 198.51.100.8 refers to session web-1/ams, which is not there";
+    assert!(found.contains("the inventory does not fit together") && found.contains(seat), "{found}");
+    file.execute("UPDATE rows SET value = '[]' WHERE kind = 'device'", []).unwrap();
+    let unreadable = refused(&place, "device list");
+    assert!(unreadable.contains("device ams-1 cannot be read: "), "{unreadable}");
 }
 
 #[test]
