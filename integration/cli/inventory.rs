@@ -131,6 +131,9 @@ fn references_are_checked_both_ways() {
         "{used}"
     );
     done(&place, "interface set ams-1/lo --remove-address 198.51.100.9 --address 198.51.100.15");
+    let again = refused(&place, "interface add ams-1/lo --owner other --tunnel-termination");
+    assert!(again.contains("there is interface ams-1/lo already: change it with set"), "{again}");
+    done(&place, "interface add ams-1/lo --terminations 2");
     let interfaces = json(&place, "interface list --device ams-1");
     assert_eq!(interfaces[0]["addresses"], serde_json::json!(["198.51.100.8", "198.51.100.15"]));
     assert!(done(&place, "interface show ams-1/lo").contains("tunnel termination  yes"));
