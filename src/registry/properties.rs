@@ -56,7 +56,7 @@ fn decide(registry: &Registry, deed: &Deed) -> Result<Decision<()>, Refused> {
             nothing(sessions::request(registry, &request, NOW)?.transaction)
         }
         Deed::EdgeReady { host, name } => {
-            nothing(sessions::edge_ready(registry, &key(host, name), NOW)?.transaction)
+            nothing(sessions::edge_ready(registry, registry.session(&key(host, name))?, NOW)?.transaction)
         }
         Deed::Follow { host, name, to } => {
             let underlay = Underlay { bound: [192, 0, 2, to].into(), public: None };

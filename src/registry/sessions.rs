@@ -77,30 +77,40 @@ pub fn request(registry: &Registry, request: &Request, now: Timestamp) -> Result
     Ok(Decision { transaction: draft.finish()?, value: session })
 }
 
-/// The edge has built its end, and read it back.
+/// The edge has built its end by what the session was when it read it, and read the kernel back. A session that is
+/// another by now is to be built anew.
 pub fn edge_ready(
     registry: &Registry,
-    key: &SessionKey,
+    built: &Session,
     now: Timestamp,
 ) -> Result<Decision<Session>, Refused> {
-    step(registry, key, now, |state| match state {
+    step(registry, &built.key(), now, |session| match session.state {
+        _ if !is_built(session, built) => Err(ANOTHER),
         SessionState::Requested | SessionState::EdgeReady => Ok(SessionState::EdgeReady),
         SessionState::Ready => Ok(SessionState::Ready),
         SessionState::Ending => Err("it is to be taken down"),
     })
 }
 
-/// The host has built its end, too.
+/// The host has built its end, too; as [`edge_ready`].
 pub fn host_ready(
     registry: &Registry,
-    key: &SessionKey,
+    built: &Session,
     now: Timestamp,
 ) -> Result<Decision<Session>, Refused> {
-    step(registry, key, now, |state| match state {
+    step(registry, &built.key(), now, |session| match session.state {
+        _ if !is_built(session, built) => Err(ANOTHER),
         SessionState::EdgeReady | SessionState::Ready => Ok(SessionState::Ready),
         SessionState::Requested => Err("its edge is not ready yet"),
         SessionState::Ending => Err("it is to be taken down"),
     })
+}
+
+const ANOTHER: &str = "it has changed since its tunnel was built: build it anew";
+
+fn is_built(session: &Session, built: &Session) -> bool {
+    let Session { state, since, .. } = session.clone();
+    *session == Session { state, since, ..built.clone() }
 }
 
 /// The client has another address in the underlay: the session keeps all that it has, and its edge builds its end anew.
@@ -280,10 +290,10 @@ fn step(
     registry: &Registry,
     key: &SessionKey,
     now: Timestamp,
-    next: impl FnOnce(SessionState) -> Result<SessionState, &'static str>,
+    next: impl FnOnce(&Session) -> Result<SessionState, &'static str>,
 ) -> Result<Decision<Session>, Refused> {
     let mut session = registry.session(key)?.clone();
-    let state = next(session.state);
+    let state = next(&session);
     let state = state.map_err(|what| Refused::State { session: key.clone(), state: session.state, what })?;
     if state != session.state {
         session.state = state;
