@@ -38,6 +38,7 @@ const CLI: &[&str] = &[
     "reconcile",
     "registry",
     "inventory",
+    "sqlite",
 ];
 
 /// Rooms that compute values and nothing else: time is an argument, and nothing is read or written.

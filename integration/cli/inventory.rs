@@ -48,8 +48,25 @@ fn stocked() -> Place {
 }
 
 #[test]
+fn the_calls_of_the_readme_work() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let section = readme.split("## What hosts share\n").nth(1).unwrap().split("\n## ").next().unwrap();
+    let calls: Vec<_> = section.lines().filter_map(|line| line.strip_prefix("greyhound ")).collect();
+    assert!(calls.len() >= 5, "{calls:?}");
+    let place = shared();
+    for call in calls {
+        done(&place, call);
+    }
+    assert_eq!(json(&place, "session list")[0]["termination"], "198.51.100.8");
+}
+
+#[test]
 fn a_session_takes_all_that_it_needs_and_gives_it_back() {
     let place = stocked();
+    assert_eq!(
+        done(&place, "inventory check"),
+        "All fits together: 1 device(s), 0 session(s), 2 lease(s).\n"
+    );
     let add = "session add web-1/ams --device ams-1 --kind unicast --bound 192.0.2.7";
     let session = json(&place, add);
     assert_eq!(session["termination"], "198.51.100.8");
@@ -114,6 +131,9 @@ fn references_are_checked_both_ways() {
         "{used}"
     );
     done(&place, "interface set ams-1/lo --remove-address 198.51.100.9 --address 198.51.100.15");
+    let again = refused(&place, "interface add ams-1/lo --owner other --tunnel-termination");
+    assert!(again.contains("there is interface ams-1/lo already: change it with set"), "{again}");
+    done(&place, "interface add ams-1/lo --terminations 2");
     let interfaces = json(&place, "interface list --device ams-1");
     assert_eq!(interfaces[0]["addresses"], serde_json::json!(["198.51.100.8", "198.51.100.15"]));
     assert!(done(&place, "interface show ams-1/lo").contains("tunnel termination  yes"));
@@ -137,6 +157,20 @@ fn pools_and_leases_stand_beside_the_hosts_own() {
     let scopes: Vec<_> =
         leases.as_array().unwrap().iter().map(|lease| lease["scope"].as_str().unwrap()).collect();
     assert_eq!(scopes, ["host", "device ams-1", "device ams-1"]);
+}
+
+#[test]
+fn what_somebody_broke_is_found() {
+    let place = stocked();
+    done(&place, "session add web-1/ams --device ams-1 --kind unicast --bound 192.0.2.7");
+    let file = rusqlite::Connection::open(place.path("shared/inventory.db")).unwrap();
+    file.execute("DELETE FROM rows WHERE kind = 'session'", []).unwrap();
+    let found = refused(&place, "inventory check");
+    let seat = "seat 198.51.100.8 refers to session web-1/ams, which is not there";
+    assert!(found.contains("the inventory does not fit together") && found.contains(seat), "{found}");
+    file.execute("UPDATE rows SET value = '[]' WHERE kind = 'device'", []).unwrap();
+    let unreadable = refused(&place, "device list");
+    assert!(unreadable.contains("device ams-1 cannot be read: "), "{unreadable}");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::inventory::change;
 use crate::model::{DeviceCode, Interface, InterfaceName};
 use crate::reconcile;
 use crate::registry::record::Record as _;
-use crate::registry::{Kind, Refused, Registry, RowName, interfaces};
+use crate::registry::{Decision, Kind, Refused, Registry, RowName, interfaces};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
@@ -121,43 +121,52 @@ fn put(
     termination: Option<bool>,
     without: Option<&Vec<Ipv4Addr>>,
 ) -> anyhow::Result<Ended> {
-    let (now, Fields { owner, address, terminations }) = (reconcile::now(), fields);
+    let (now, terminations) = (reconcile::now(), fields.terminations);
     ensure!(
         terminations.is_none() || termination != Some(false),
         "--terminations makes it a termination interface: leave --tunnel-termination false out"
     );
-    let decide = |registry: &Registry| {
-        let before = if without.is_some() { find(registry, name)? } else { bare(name) };
-        let kept =
-            before.addresses.iter().filter(|address| !without.is_some_and(|gone| gone.contains(address)));
-        let interface = Interface {
-            owner: owner.clone().unwrap_or(before.owner),
-            addresses: kept.chain(address).copied().collect(),
+    context.with_inventory(|inventory| {
+        let mut interface = change::change(inventory, |registry| match without {
+            None => add(registry, &fields.applied(bare(name), termination, &[]), now),
+            Some(without) => {
+                let interface = fields.applied(find(registry, name)?, termination, without);
+                interfaces::put(registry, &interface, now)
+            }
+        })?;
+        if let Some(count) = terminations {
+            let names = (&name.0, &name.1);
+            interface =
+                change::change(inventory, |registry| interfaces::bootstrap(registry, names, count, now))
+                    .with_context(|| {
+                        format!("interface {} is there, without more terminations", interface.key())
+                    })?;
+        }
+        let text = || format!("Interface {} is in the inventory.\n{}", interface.key(), text(&interface));
+        context.tell(&interface, text)
+    })
+}
+
+impl Fields {
+    /// The interface with what was named changed.
+    fn applied(&self, before: Interface, termination: Option<bool>, without: &[Ipv4Addr]) -> Interface {
+        let kept = before.addresses.iter().filter(|address| !without.contains(address));
+        Interface {
+            owner: self.owner.clone().unwrap_or(before.owner),
+            addresses: kept.chain(&self.address).copied().collect(),
             tunnel_termination: termination.unwrap_or(before.tunnel_termination),
             ..before
-        };
-        match registry.interfaces.get(&interface.key()) {
-            // Added again, it may have leased terminations since.
-            Some(there) if without.is_none() && !is_same(&there.value, &interface) => {
-                Err(Refused::Present(interface.row_name()))
-            }
-            Some(there) if without.is_none() => interfaces::put(registry, &there.value, now),
-            _ => interfaces::put(registry, &interface, now),
         }
-    };
-    context.with_inventory(|inventory| {
-        let mut interface = change::change(inventory, decide)?;
-        if let Some(count) = terminations {
-            let bootstrap =
-                |registry: &Registry| interfaces::bootstrap(registry, (&name.0, &name.1), *count, now);
-            interface = change::change(inventory, bootstrap).with_context(|| {
-                format!("interface {} is there, without more terminations", interface.key())
-            })?;
-        }
-        context.tell(&interface, || {
-            format!("Interface {} is in the inventory.\n{}", interface.key(), text(&interface))
-        })
-    })
+    }
+}
+
+/// Added again, it may have leased terminations since, and keeps them.
+fn add(registry: &Registry, interface: &Interface, now: u64) -> Result<Decision<Interface>, Refused> {
+    match registry.interfaces.get(&interface.key()).map(|there| &there.value) {
+        Some(there) if is_same(there, interface) => interfaces::put(registry, there, now),
+        Some(_) => Err(Refused::Present(interface.row_name())),
+        None => interfaces::put(registry, interface, now),
+    }
 }
 
 fn is_same(there: &Interface, added: &Interface) -> bool {

@@ -9,11 +9,11 @@ use ipnetwork::Ipv4Network;
 use serde_json::json;
 
 use super::context::Context;
-use super::{Ended, output};
+use super::{Ended, output, shelf};
 use crate::inventory::{Sqlite, change};
 use crate::model::{Lease, Used};
-use crate::registry::pools;
 use crate::registry::transfer::{self, Document};
+use crate::registry::{Registry, pools};
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Verb {
@@ -31,6 +31,8 @@ pub enum Verb {
         #[arg(long)]
         used: bool,
     },
+    /// Look whether everything fits together: references, pools beside each other, leases in their pools.
+    Check,
     /// Bring the rows to the newest form that this greyhound knows. Earlier releases cannot use the inventory from
     /// then on: upgrade every host first.
     Migrate,
@@ -44,6 +46,7 @@ pub fn run(context: &Context, verb: &Verb) -> anyhow::Result<Ended> {
         }
         Verb::Import { file, used: true, .. } => import_used(context, inventory, file),
         Verb::Import { file, replace, .. } => import(context, inventory, file, *replace),
+        Verb::Check => check(context, &shelf::registry(inventory)?),
         Verb::Migrate => {
             let (before, after) = change::migrate(inventory)?;
             context.tell(&json!({ "before": before, "after": after }), || {
@@ -56,6 +59,22 @@ pub fn run(context: &Context, verb: &Verb) -> anyhow::Result<Ended> {
                 format!("The rows had form {} and have form {} now.", before.form, after.form)
             })
         }
+    })
+}
+
+fn check(context: &Context, registry: &Registry) -> anyhow::Result<Ended> {
+    let dangling = registry.dangling();
+    let dangling = dangling.map(|(row, referred)| format!("{row} refers to {referred}, which is not there"));
+    let unfit = pools::audit(registry).err().map(|refused| refused.to_string());
+    let problems: Vec<_> = dangling.chain(unfit).collect();
+    if !problems.is_empty() {
+        bail!("the inventory does not fit together:\n{}", problems.join("\n"));
+    }
+    let (devices, sessions, leases) =
+        (registry.devices.len(), registry.sessions.len(), registry.leases.len());
+    let counted = json!({ "devices": devices, "sessions": sessions, "leases": leases });
+    context.tell(&counted, || {
+        format!("All fits together: {devices} device(s), {sessions} session(s), {leases} lease(s).")
     })
 }
 

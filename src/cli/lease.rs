@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::inventory::still_leased;
-use super::shelf::{self, Shelf, word};
+use super::shelf::{self, word};
 use super::source::Source;
 use super::{Ended, output, pool};
 use crate::api::dto::LeaseView;
@@ -120,7 +120,7 @@ fn list(context: &Context, wanted: impl Fn(&Ipv4Network) -> bool) -> anyhow::Res
     let own = own.into_iter().map(|lease| Scoped { scope: "host".to_owned(), lease });
     let mut leases: Vec<_> = own.collect();
     let shelf = context.shelf_if_declared()?;
-    if let Some(Shelf::Open(inventory)) = &shelf {
+    if let Some(inventory) = &shelf {
         leases.extend(shared(&shelf::registry(inventory)?));
     }
     leases.retain(|lease| lease.lease.prefix.parse().is_ok_and(|prefix| wanted(&prefix)));

@@ -112,7 +112,7 @@ enum Verb {
     /// Sessions of client hosts with devices, as they are in the inventory.
     #[command(subcommand)]
     Session(session::Verb),
-    /// The inventory as a whole: export, import, migrate.
+    /// The inventory as a whole: export, import, check, migrate.
     #[command(subcommand)]
     Inventory(inventory::Verb),
     /// Pools of addresses.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::context::Context;
 use super::output::{or_dash, rows, table};
-use super::shelf::{self, Shelf};
+use super::shelf;
 use super::source::Source;
 use super::{Ended, pool_change};
 use crate::api::dto::{LeaseView, PoolView, PoolsView};
@@ -76,7 +76,7 @@ pub fn run(context: &Context, verb: &Verb) -> anyhow::Result<Ended> {
     let mut pools: Vec<_> = own.collect();
     let shelf = context.shelf_if_declared()?;
     let shares = shelf.is_some();
-    if let Some(Shelf::Open(inventory)) = &shelf {
+    if let Some(inventory) = &shelf {
         pools.extend(shared(&shelf::registry(inventory)?));
     }
     if let Verb::Explain { name: Some(name) } = verb {

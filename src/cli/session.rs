@@ -102,8 +102,8 @@ pub fn run(context: &Context, verb: &Verb) -> anyhow::Result<Ended> {
         }
         Verb::Set { key, state } => {
             let decide = |registry: &Registry| match state {
-                SessionState::EdgeReady => sessions::edge_ready(registry, key, now),
-                SessionState::Ready => sessions::host_ready(registry, key, now),
+                SessionState::EdgeReady => sessions::edge_ready(registry, registry.session(key)?, now),
+                SessionState::Ready => sessions::host_ready(registry, registry.session(key)?, now),
                 _ => sessions::end(registry, key, now),
             };
             context.change_inventory(decide, |session| format!("Session {key} is {}.", session.state))

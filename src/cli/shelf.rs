@@ -1,7 +1,6 @@
 //! The inventory as verbs use it: opened as declared, changed, and what came of it told.
 
 use std::fmt::Display;
-use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::bail;
@@ -11,6 +10,7 @@ use super::context::{Context, Declaration, read};
 use super::{Ended, output};
 use crate::inventory::{Error, Sqlite, change};
 use crate::registry::{Decision, Refused, Registry};
+use crate::sqlite;
 
 /// The declared inventory.
 pub enum Shelf {
@@ -26,25 +26,24 @@ impl Context {
     pub fn shelf(&self) -> anyhow::Result<Shelf> {
         Ok(match self.declaration()? {
             Declaration::Bad => Shelf::BadDeclaration,
-            Declaration::Good(config) => self.shelf_at(config.inventory.as_deref())?,
+            Declaration::Good(config) => match &config.inventory {
+                Some(path) => Shelf::Open(Sqlite::open(path)?),
+                None => Shelf::Absent,
+            },
         })
     }
 
-    /// The same, for who can do without: `None` when none is declared, or the declaration cannot be read. Where a daemon
-    /// answered that is no error.
-    pub fn shelf_if_declared(&self) -> anyhow::Result<Option<Shelf>> {
+    /// The same, for who can do without: `None` when none is declared, or the declaration cannot be read, which is no
+    /// error where a daemon answered. Who may not open it is told, and shown the rest.
+    pub fn shelf_if_declared(&self) -> anyhow::Result<Option<Sqlite>> {
         let Ok(Ok(config)) = read(self.file()) else { return Ok(None) };
-        match self.shelf_at(config.inventory.as_deref())? {
-            Shelf::Absent => Ok(None),
-            shelf => Ok(Some(shelf)),
+        match config.inventory.as_deref().map(Sqlite::open).transpose() {
+            Err(error @ Error::File(sqlite::Error::Denied { .. })) => {
+                anstream::eprintln!("greyhound: without the inventory: {error}");
+                Ok(None)
+            }
+            opened => Ok(opened?),
         }
-    }
-
-    fn shelf_at(&self, path: Option<&Path>) -> anyhow::Result<Shelf> {
-        Ok(match path {
-            Some(path) => Shelf::Open(Sqlite::open(path)?),
-            None => Shelf::Absent,
-        })
     }
 
     /// Does what only an inventory can answer.

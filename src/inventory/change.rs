@@ -33,7 +33,8 @@ pub fn change<T>(
     attempt(backend, |snapshot| {
         let Decision { transaction, value } = decide(&Registry::new(snapshot)?)?;
         if !transaction.fits() {
-            return Err(Refused::TooLarge(transaction.writes.len()).into());
+            let (conditions, writes) = (transaction.conditions.len(), transaction.writes.len());
+            return Err(Refused::TooLarge { conditions, writes }.into());
         }
         Ok((transaction, value))
     })

@@ -135,7 +135,8 @@ impl<'a> Draft<'a> {
             return Transaction::default();
         }
         // Who goes takes its fence along; one that is absent must stay so.
-        let gone: BTreeSet<_> = deletes.keys().map(RowName::fence).collect();
+        let gone = deletes.keys().filter(|row| row.kind.is_referred_to());
+        let gone: BTreeSet<_> = gone.map(RowName::fence).collect();
         let rows = puts.keys().chain(deletes.keys()).chain(&held).chain(&fences).chain(&gone);
         let rows: BTreeSet<&RowName> = rows.collect();
         let condition = |row: &RowName| Condition { row: row.clone(), at: registry.revision_of(row) };

@@ -13,6 +13,7 @@ use crate::model::{Device, HostName, InterfaceName, Purpose, SessionKey, Sharing
 enum Deed {
     Request { host: u8, name: u8, device: bool },
     EdgeReady { host: u8, name: u8 },
+    Follow { host: u8, name: u8, to: u8 },
     End { host: u8, name: u8 },
     Gone { host: u8, name: u8 },
     Terminations { device: bool, count: usize },
@@ -24,6 +25,7 @@ fn deed() -> impl Strategy<Value = Deed> {
     prop_oneof![
         4 => (who(), any::<bool>()).prop_map(|((host, name), device)| Deed::Request { host, name, device }),
         1 => who().prop_map(|(host, name)| Deed::EdgeReady { host, name }),
+        1 => (who(), 0u8..6).prop_map(|((host, name), to)| Deed::Follow { host, name, to }),
         2 => who().prop_map(|(host, name)| Deed::End { host, name }),
         2 => who().prop_map(|(host, name)| Deed::Gone { host, name }),
         1 => (any::<bool>(), 0usize..5).prop_map(|(device, count)| Deed::Terminations { device, count }),
@@ -54,7 +56,11 @@ fn decide(registry: &Registry, deed: &Deed) -> Result<Decision<()>, Refused> {
             nothing(sessions::request(registry, &request, NOW)?.transaction)
         }
         Deed::EdgeReady { host, name } => {
-            nothing(sessions::edge_ready(registry, &key(host, name), NOW)?.transaction)
+            nothing(sessions::edge_ready(registry, registry.session(&key(host, name))?, NOW)?.transaction)
+        }
+        Deed::Follow { host, name, to } => {
+            let underlay = Underlay { bound: [192, 0, 2, to].into(), public: None };
+            nothing(sessions::follow(registry, &key(host, name), underlay, NOW)?.transaction)
         }
         Deed::End { host, name } => nothing(sessions::end(registry, &key(host, name), NOW)?.transaction),
         Deed::Gone { host, name } => {

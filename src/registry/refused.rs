@@ -26,8 +26,11 @@ pub enum Refused {
     Present(RowName),
     #[error("{row} is there already, and another: {what}")]
     Differs { row: RowName, what: String },
-    #[error("it takes {0} writes, and a transaction has at most {LARGEST}: do it in parts")]
-    TooLarge(usize),
+    #[error(
+        "it takes {writes} writes on {conditions} conditions, and a transaction has at most {LARGEST} of each: \
+         do it in parts"
+    )]
+    TooLarge { conditions: usize, writes: usize },
 
     #[error("no address for {holder}")]
     NoAddress { holder: HolderName, source: alloc::Refused },

@@ -52,6 +52,11 @@ impl Kind {
         Self::Fence,
     ];
 
+    /// Are there rows that refer to rows of this kind?
+    pub fn is_referred_to(self) -> bool {
+        matches!(self, Self::Device | Self::Interface | Self::Pool | Self::Termination | Self::Session)
+    }
+
     /// The word that stores have for it.
     pub fn name(self) -> &'static str {
         match self {

@@ -77,30 +77,70 @@ pub fn request(registry: &Registry, request: &Request, now: Timestamp) -> Result
     Ok(Decision { transaction: draft.finish()?, value: session })
 }
 
-/// The edge has built its end, and read it back.
+/// The edge has built its end by what the session was when it read it, and read the kernel back. A session that is
+/// another by now is to be built anew.
 pub fn edge_ready(
     registry: &Registry,
-    key: &SessionKey,
+    built: &Session,
     now: Timestamp,
 ) -> Result<Decision<Session>, Refused> {
-    step(registry, key, now, |state| match state {
+    step(registry, &built.key(), now, |session| match session.state {
+        _ if !is_built(session, built) => Err(ANOTHER),
         SessionState::Requested | SessionState::EdgeReady => Ok(SessionState::EdgeReady),
         SessionState::Ready => Ok(SessionState::Ready),
         SessionState::Ending => Err("it is to be taken down"),
     })
 }
 
-/// The host has built its end, too.
+/// The host has built its end, too; as [`edge_ready`].
 pub fn host_ready(
     registry: &Registry,
-    key: &SessionKey,
+    built: &Session,
     now: Timestamp,
 ) -> Result<Decision<Session>, Refused> {
-    step(registry, key, now, |state| match state {
+    step(registry, &built.key(), now, |session| match session.state {
+        _ if !is_built(session, built) => Err(ANOTHER),
         SessionState::EdgeReady | SessionState::Ready => Ok(SessionState::Ready),
         SessionState::Requested => Err("its edge is not ready yet"),
         SessionState::Ending => Err("it is to be taken down"),
     })
+}
+
+const ANOTHER: &str = "it has changed since its tunnel was built: build it anew";
+
+fn is_built(session: &Session, built: &Session) -> bool {
+    let Session { state, since, .. } = session.clone();
+    *session == Session { state, since, ..built.clone() }
+}
+
+/// The client has another address in the underlay: the session keeps all that it has, and its edge builds its end anew.
+pub fn follow(
+    registry: &Registry,
+    key: &SessionKey,
+    underlay: Underlay,
+    now: Timestamp,
+) -> Result<Decision<Session>, Refused> {
+    let mut session = registry.session(key)?.clone();
+    if session.state == SessionState::Ending {
+        let what = "it is to be taken down";
+        return Err(Refused::State { session: key.clone(), state: session.state, what });
+    }
+    check_underlay(underlay)?;
+    let mut draft = Draft::new(registry);
+    if session.underlay != underlay {
+        let seat = |underlay: Underlay| Seat::of_client(session.termination, underlay.seen(), key);
+        let (before, after) = (seat(session.underlay), seat(underlay));
+        if let Some(other) =
+            registry.seats.get(&after.key()).filter(|other| other.value.session != after.session)
+        {
+            return Err(Refused::Taken { address: session.termination, by: other.value.session.clone() });
+        }
+        draft.delete(&before);
+        draft.put(&after);
+        session = Session { underlay, state: SessionState::Requested, since: now, ..session };
+        draft.put(&session);
+    }
+    Ok(Decision { transaction: draft.finish()?, value: session })
 }
 
 /// From now on both ends take it down. Ended again, nothing changes.
@@ -151,11 +191,15 @@ pub fn free_terminations(
     Ok(free)
 }
 
+fn check_underlay(underlay: Underlay) -> Result<(), Refused> {
+    check_host(underlay.bound, "client's underlay address")?;
+    check_host(underlay.seen(), "client's public address")
+}
+
 /// What can be said of a request alone.
 fn check_words(request: &Request) -> Result<(), Refused> {
     let Request { kind, underlay, publish, subscribe, .. } = request;
-    check_host(underlay.bound, "client's underlay address")?;
-    check_host(underlay.seen(), "client's public address")?;
+    check_underlay(*underlay)?;
     let mut groups = publish.iter().chain(subscribe).peekable();
     if *kind == TunnelKind::Unicast && groups.peek().is_some() {
         return Err(Refused::UnicastGroups);
@@ -246,10 +290,10 @@ fn step(
     registry: &Registry,
     key: &SessionKey,
     now: Timestamp,
-    next: impl FnOnce(SessionState) -> Result<SessionState, &'static str>,
+    next: impl FnOnce(&Session) -> Result<SessionState, &'static str>,
 ) -> Result<Decision<Session>, Refused> {
     let mut session = registry.session(key)?.clone();
-    let state = next(session.state);
+    let state = next(&session);
     let state = state.map_err(|what| Refused::State { session: key.clone(), state: session.state, what })?;
     if state != session.state {
         session.state = state;

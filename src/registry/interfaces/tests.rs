@@ -38,6 +38,16 @@ fn terminations_are_bootstrapped_all_or_none_and_once() {
 }
 
 #[test]
+fn as_many_as_a_transaction_takes_come_and_go_at_once() {
+    let mut paper = Paper::default();
+    paper.change(|r| devices::put(r, &device("ams-1", &["198.51.100.0/24"]), NOW)).unwrap();
+    let (ams, name) = (code("ams-1"), InterfaceName::new("lo").unwrap());
+    paper.change(|r| bootstrap(r, (&ams, &name), 40, NOW)).unwrap();
+    paper.change(|r| remove(r, "ams-1/lo", NOW)).unwrap();
+    assert!(!bootstrap(&paper.registry(), (&ams, &name), 70, NOW).unwrap().transaction.fits());
+}
+
+#[test]
 fn an_operator_pins_what_is_his() {
     let mut paper = two_devices();
     paper.change(|r| put(r, &lo("ams-1", &["198.51.100.15", "192.0.2.1"]), NOW)).unwrap();

@@ -61,6 +61,27 @@ fn a_client_behind_a_nat_is_who_the_edge_sees() {
 }
 
 #[test]
+fn a_session_follows_its_client_to_another_address() {
+    let mut paper = stocked(Sharing::PerClient);
+    let before = paper.change(|r| request(r, &ask("a", "one", "ams-1"), NOW)).unwrap();
+    paper.change(|r| request(r, &ask("b", "one", "ams-1"), NOW)).unwrap();
+    paper.change(|r| edge_ready(r, r.session(&key("a/one"))?, NOW)).unwrap();
+    let elsewhere = Underlay { bound: [10, 0, 0, 9].into(), public: Some([192, 0, 2, 200].into()) };
+    let after = paper.change(|r| follow(r, &key("a/one"), elsewhere, NOW + 5)).unwrap();
+    let expected = Session { underlay: elsewhere, since: NOW + 5, ..before.clone() };
+    assert_eq!(after, expected, "it keeps what it has, and its edge builds anew");
+    assert!(follow(&paper.registry(), &key("a/one"), elsewhere, NOW + 9).unwrap().transaction.is_empty());
+    let late = paper.refused(|r| edge_ready(r, &before, NOW));
+    assert!(late.contains("it has changed since its tunnel was built: build it anew"), "{late}");
+    let taken = paper.refused(|r| follow(r, &key("b/one"), elsewhere, NOW));
+    assert_eq!(taken, "termination 198.51.100.8 is taken by session a/one");
+    // Only bound elsewhere, behind the same public address: the seat is the same.
+    let rebound = Underlay { bound: [10, 0, 0, 10].into(), ..elsewhere };
+    paper.change(|r| follow(r, &key("a/one"), rebound, NOW)).unwrap();
+    assert_eq!(paper.registry().seats.len(), 2);
+}
+
+#[test]
 fn devices_that_take_none_say_why() {
     let mut paper = stocked(Sharing::Exclusive);
     let full = Device { max_sessions: Some(1), ..device("ams-1", &["198.51.100.8/29"]) };
@@ -135,10 +156,21 @@ fn its_addresses_are_its_own_until_the_edge_has_let_go() {
     let session = paper.change(|r| request(r, &ask("a", "one", "ams-1"), NOW)).unwrap();
     let gone = |r: &Registry| confirm_gone(r, &key("a/one"), false, NOW);
     assert!(paper.refused(gone).contains("session a/one is requested: end it first"));
-    assert!(paper.refused(|r| host_ready(r, &key("a/one"), NOW)).contains("its edge is not ready yet"));
-    assert_eq!(paper.change(|r| edge_ready(r, &key("a/one"), NOW)).unwrap().state, SessionState::EdgeReady);
-    assert_eq!(paper.change(|r| host_ready(r, &key("a/one"), NOW)).unwrap().state, SessionState::Ready);
-    assert!(edge_ready(&paper.registry(), &key("a/one"), NOW).unwrap().transaction.is_empty());
+    assert!(
+        paper
+            .refused(|r| host_ready(r, r.session(&key("a/one"))?, NOW))
+            .contains("its edge is not ready yet")
+    );
+    assert_eq!(
+        paper.change(|r| edge_ready(r, r.session(&key("a/one"))?, NOW)).unwrap().state,
+        SessionState::EdgeReady
+    );
+    assert_eq!(
+        paper.change(|r| host_ready(r, r.session(&key("a/one"))?, NOW)).unwrap().state,
+        SessionState::Ready
+    );
+    let built = paper.registry().session(&key("a/one")).unwrap().clone();
+    assert!(edge_ready(&paper.registry(), &built, NOW).unwrap().transaction.is_empty());
     assert_eq!(paper.change(|r| end(r, &key("a/one"), NOW + 5)).unwrap().since, NOW + 5);
     let taken = paper.change(|r| request(r, &ask("b", "one", "ams-1"), NOW)).unwrap();
     assert_ne!(
@@ -146,7 +178,9 @@ fn its_addresses_are_its_own_until_the_edge_has_let_go() {
         (session.termination, session.overlay, session.client)
     );
     assert!(paper.refused(|r| request(r, &ask("a", "one", "ams-1"), NOW)).contains("wait until its edge"));
-    assert!(paper.refused(|r| edge_ready(r, &key("a/one"), NOW)).contains("session a/one is ending"));
+    assert!(
+        paper.refused(|r| edge_ready(r, r.session(&key("a/one"))?, NOW)).contains("session a/one is ending")
+    );
     paper.change(gone).unwrap();
     assert_eq!(paper.change(gone).unwrap(), None, "gone stays gone");
     paper.change(|r| confirm_gone(r, &key("b/one"), true, NOW)).unwrap();
