@@ -173,7 +173,7 @@ fn loss_by_direction_is_shown_where_the_reflector_counts(world: &World) -> Resul
         let mut lines = text.lines().filter(|line| line.contains(address) && line.contains(" stamp "));
         // The last ones are drawn behind it, and "probed" before them is one word.
         let line = lines.next()?;
-        line.split_whitespace().nth(13).map(str::to_owned)
+        line.split_whitespace().nth(14).map(str::to_owned)
     };
     ensure!(directions(AMS).is_some_and(|shown| shown.ends_with("%/0%")), "{text}");
     ensure!(directions(FRA).as_deref() == Some("-"), "{text}");
