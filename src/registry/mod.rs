@@ -25,6 +25,7 @@ pub mod ends;
 pub mod form;
 pub mod interfaces;
 pub mod leases;
+pub mod offers;
 pub mod pools;
 pub mod record;
 pub mod refused;

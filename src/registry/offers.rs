@@ -70,7 +70,8 @@ pub fn choose(registry: &Registry, wish: &Wish<'_>, measured: &Measured) -> Choi
     let mut choice = Choice::default();
     let mut nearest: Option<Duration> = None;
     let devices = registry.devices.values().map(|device| &device.value);
-    let had: BTreeSet<&DeviceCode> = registry.sessions_from(wish.host).map(|session| &session.device).collect();
+    let had: BTreeSet<&DeviceCode> =
+        registry.sessions_from(wish.host).map(|session| &session.device).collect();
     for device in devices {
         let offers = consider(registry, wish, device, measured, &mut choice.rejected);
         let all = registry.terminations_of(&device.code);
@@ -84,7 +85,7 @@ pub fn choose(registry: &Registry, wish: &Wish<'_>, measured: &Measured) -> Choi
         nearest = nearest.into_iter().chain(best).min();
         choice.offers.extend(offers);
     }
-    choice.offers.sort_by(|a, b| (a.latency, a.termination).cmp(&(b.latency, b.termination)));
+    choice.offers.sort_by_key(|offer| (offer.latency, offer.termination));
     drop_far(&mut choice, registry, wish, nearest, measured);
     choice
 }
