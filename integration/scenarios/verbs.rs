@@ -88,8 +88,8 @@ fn every_verb_prints_json_with_the_documented_keys(world: &World) -> Result<()> 
     const PLAN: &str = "summary steps held refused adopted orphans notes text";
     const TUNNEL: &str = "name kind state reasons link ifindex local pool remote remotes key overlay peer mtu \
                           overhead vrf client routes groups counters up_since last_repair probe";
-    const POOLS: &str = "name purpose tier total excluded active resting foreign free quota next parts";
-    const LEASE: &str = "prefix pool holder purpose state since";
+    const POOLS: &str = "scope name purpose tier total excluded active resting foreign free quota next parts";
+    const LEASE: &str = "scope prefix pool holder purpose state since";
     let host = world.host("client")?;
     let greyhound = Greyhound::new(world, &host, &declaration())?;
     let plan = greyhound.json(0, "plan")?;
