@@ -152,7 +152,9 @@ impl Book {
         if let Some(entry) = self.entries.get_mut(number as usize).and_then(Option::take) {
             self.others = sum(self.others, entry.session.oddities);
         }
-        self.under_way.get_mut(number as usize).into_iter().for_each(|count| *count = 0);
+        if let Some(count) = self.under_way.get_mut(number as usize) {
+            *count = 0;
+        }
         let place = (key.0.address, key.1);
         if let Some(numbers) = self.places.get_mut(&place) {
             numbers.retain(|other| *other != number);
@@ -220,7 +222,9 @@ impl Book {
         let question = entry.session.send(&self.key, number, now);
         let Target { address, source, link, vrf } = entry.session.target;
         let to = SocketAddrV4::new(address, entry.port);
-        self.under_way.get_mut(number as usize).into_iter().for_each(|count| *count += 1);
+        if let Some(count) = self.under_way.get_mut(number as usize) {
+            *count += 1;
+        }
         self.wheel.insert(now.up + entry.session.timeout, Due::Expiry(number));
         Some(Outgoing { number, question, to, source, link, vrf })
     }

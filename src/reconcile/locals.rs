@@ -111,8 +111,7 @@ fn covered(pools: &[Pool], lease: &Lease) -> bool {
 
 /// The lease of the probes, if they have one.
 fn the_probes(change: &mut Change<'_>) -> Result<Option<Lease>, Error> {
-    let (holder, leases) = (HolderName::probe(), change.leases()?);
-    Ok(leases.into_iter().find(|lease| lease.holder == holder && lease.state == LeaseState::Active))
+    Ok(change.held(&HolderName::probe())?.into_iter().next())
 }
 
 /// A tunnel comes before the probes: where it gets nothing else, it gets what they have.

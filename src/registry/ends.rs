@@ -108,11 +108,11 @@ fn bare(session: &Session, name: TunnelName) -> Tunnel {
 
 fn local(pools: &[Pool], address: Ipv4Addr) -> Local {
     let mut ours = pools.iter().filter(|pool| pool.purpose == Purpose::Termination);
-    let of = ours.find(|pool| pool.ranges.iter().any(|range| range.contains(address)));
+    let of = ours.find(|pool| pool.contains(address));
     of.map_or(Local::Host(address), |pool| Local::Leased { pool: pool.name.clone(), address })
 }
 
-/// Never with the tunnel's own outer or overlay addresses: the way to them is not through it.
+/// In order, each one once. The way to a termination may be among them: outer packets bear a mark, and go another way.
 fn routes(registry: &Registry, session: &Session, routes: &Routes) -> Vec<Ipv4Network> {
     let wanted: BTreeSet<Ipv4Network> = match routes {
         Routes::Listed(listed) => listed.iter().copied().collect(),

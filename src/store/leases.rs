@@ -52,11 +52,14 @@ impl Change<'_> {
 
     /// The holder gives back all that it has; what that was.
     pub fn release(&mut self, holder: &HolderName, now: Timestamp) -> Result<Vec<Lease>, Error> {
+        self.held(holder)?.into_iter().map(|lease| self.rest(lease, now)).collect()
+    }
+
+    /// The active leases of a holder, by address.
+    pub fn held(&mut self, holder: &HolderName) -> Result<Vec<Lease>, Error> {
         self.load_book()?;
-        let active = self.book.get_or_insert_default().of(holder);
-        let active = active.filter(|lease| lease.state == LeaseState::Active);
-        let active: Vec<Lease> = active.cloned().collect();
-        active.into_iter().map(|lease| self.rest(lease, now)).collect()
+        let held = self.book.get_or_insert_default().of(holder);
+        Ok(held.filter(|lease| lease.state == LeaseState::Active).cloned().collect())
     }
 
     /// All leases, active and resting, by address.
