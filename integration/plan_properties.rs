@@ -275,8 +275,14 @@ fn think(declaration: &Declaration, kernel: &Observed, owned: &Owned) -> (greyho
     let locals = declaration.iter().map(|(name, (_, local))| (name.clone(), Ok(*local))).collect();
     let loopback = LinkName::new("lo").unwrap();
     let choices = BTreeMap::new();
-    let declared =
-        Declared { tunnels: &tunnels, locals: &locals, probe: None, choices: &choices, loopback: &loopback };
+    let declared = Declared {
+        tunnels: &tunnels,
+        locals: &locals,
+        probe: None,
+        offered: &BTreeSet::new(),
+        choices: &choices,
+        loopback: &loopback,
+    };
     let desired = desire(&declared, kernel);
     let plan = plan(&desired, kernel, owned);
     (desired, plan)

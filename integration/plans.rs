@@ -125,6 +125,7 @@ impl Host {
             tunnels: &config.tunnels,
             locals: &locals,
             probe: None,
+            offered: &config.offered,
             choices: &choices,
             loopback: &config.loopback,
         };

@@ -20,9 +20,24 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("probe", &["model", "sys"]),
     ("sys", &[]),
     ("api", &["model", "sys"]),
-    ("reconcile", &["model", "config", "alloc", "plan", "netlink", "store", "api"]),
-    ("daemon", &["model", "config", "alloc", "plan", "netlink", "store", "probe", "api", "reconcile"]),
+    ("reconcile", &["model", "config", "alloc", "plan", "netlink", "store", "registry", "api"]),
+    ("daemon", DAEMON),
     ("cli", CLI),
+];
+
+/// The composition root uses everything but the system calls, the SQLite file itself and the verbs.
+const DAEMON: &[&str] = &[
+    "model",
+    "config",
+    "alloc",
+    "plan",
+    "netlink",
+    "store",
+    "registry",
+    "inventory",
+    "probe",
+    "api",
+    "reconcile",
 ];
 
 /// The verbs use everything but the system calls and the daemon.

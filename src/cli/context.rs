@@ -86,6 +86,11 @@ impl Context {
     }
 }
 
+/// The declaration with the tunnels of this host's sessions, as the daemon knew them last: for who does without one.
+pub fn with_sessions(config: Config) -> anyhow::Result<Config> {
+    Ok(reconcile::part::with_kept(config)?)
+}
+
 /// Reads and checks a declaration. An error: it cannot be read.
 pub fn read(file: &Path) -> anyhow::Result<Checked> {
     Ok(config::parse_bytes(&bytes(file)?, &file.display().to_string()).map(Box::new))

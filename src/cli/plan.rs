@@ -1,6 +1,6 @@
 //! `greyhound plan`: the kernel difference, before it happens.
 
-use super::context::{Context, Declaration};
+use super::context::{Context, Declaration, with_sessions};
 use super::source::Source;
 use super::{Ended, output};
 use crate::api::dto::PlanView;
@@ -22,7 +22,7 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<Ended> {
     let source = match args.offline {
         false => context.source()?,
         true => match context.declaration()? {
-            Declaration::Good(config) => Source::Here(config),
+            Declaration::Good(config) => Source::Here(Box::new(with_sessions(*config)?)),
             Declaration::Bad => Source::BadDeclaration,
         },
     };

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 
-use super::context::{Checked, Context, Declaration, read};
+use super::context::{Checked, Context, Declaration, read, with_sessions};
 use crate::api::client::{Client, Error};
 use crate::config::Config;
 
@@ -29,7 +29,7 @@ impl Context {
             return Ok(Source::Daemon(client));
         }
         Ok(match self.shown(self.file(), declared?)? {
-            Declaration::Good(config) => Source::Here(config),
+            Declaration::Good(config) => Source::Here(Box::new(with_sessions(*config)?)),
             Declaration::Bad => Source::BadDeclaration,
         })
     }

@@ -17,7 +17,7 @@ const READERS: [(&str, bool); 2] = [("group", false), ("all", true)];
 
 /// The section with its defaults, and the loopback link.
 pub fn check(entry: &Entry<raw::Daemon>, sink: &mut Sink) -> (DaemonConfig, LinkName) {
-    let raw::Daemon { socket, state_dir, loopback, rest, readers, group } = &entry.raw;
+    let raw::Daemon { socket, state_dir, loopback, rest, readers, group, role: _ } = &entry.raw;
     let default = super::Config::default();
     let mut take = |text: &Option<At<String>>, check: fn(&At<String>) -> Result<PathBuf, Problem>| {
         text.as_ref().and_then(|text| sink.take(check(text)))

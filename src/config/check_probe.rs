@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use ipnetwork::Ipv4Network;
+
 use super::at::At;
 use super::diagnostics::{Problem, Sink};
 use super::document::Entry;
 use super::{network, raw, value};
-use crate::model::{Liveliness, Method, Moving, Probing, Reflecting, STAMP_PORT};
+use crate::model::{Liveliness, Method, Moving, Probing, Reflecting, Role, STAMP_PORT};
 
 const METHODS: [(&str, Method); 2] = [("icmp", Method::Icmp), ("stamp", Method::Stamp)];
 const PORTS: std::ops::RangeInclusive<i64> = 1..=65_535;
@@ -77,6 +79,17 @@ pub fn check_reflector(entry: Option<&Entry<raw::Reflector>>, sink: &mut Sink) -
     allow.sort();
     allow.dedup();
     Some(Reflecting { port, allow, packets })
+}
+
+/// A device answers everybody who probes its terminations, unless it is said who.
+pub fn of_role(role: &Role, is_declared: bool) -> Option<Reflecting> {
+    let everybody = || Ipv4Network::new(std::net::Ipv4Addr::UNSPECIFIED, 0).ok();
+    match role {
+        Role::Edge(_) if !is_declared => {
+            Some(Reflecting { port: STAMP_PORT, allow: everybody().into_iter().collect(), packets: ANSWERS })
+        }
+        Role::Edge(_) | Role::Host(_) | Role::Alone => None,
+    }
 }
 
 fn methods(list: &At<Vec<At<String>>>, sink: &mut Sink) -> Option<BTreeSet<Method>> {

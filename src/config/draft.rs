@@ -7,7 +7,7 @@ use ipnetwork::Ipv4Network;
 use super::at::At;
 use super::diagnostics::{Problem, Sink};
 use super::document::Entry;
-use super::raw::Remote;
+use super::raw::OneOrMany;
 use super::{check_daemon, network, raw, value};
 use crate::model::{Kind, LinkName, PoolName, Tos, Ttl, TunnelName};
 
@@ -118,11 +118,11 @@ fn source(text: &At<String>) -> Result<At<Source>, Problem> {
     Ok(address.with(Source::Address(address.value)))
 }
 
-fn remotes(remote: &At<Remote>, sink: &mut Sink) -> Vec<At<Ipv4Addr>> {
+fn remotes(remote: &At<OneOrMany>, sink: &mut Sink) -> Vec<At<Ipv4Addr>> {
     let read = |text: &At<String>| network::host(text, "remote", REMOTE);
     let list = match &remote.value {
-        Remote::One(text) => return sink.take(read(&remote.with(text.clone()))).into_iter().collect(),
-        Remote::Many(list) => list,
+        OneOrMany::One(text) => return sink.take(read(&remote.with(text.clone()))).into_iter().collect(),
+        OneOrMany::Many(list) => list,
     };
     if list.is_empty() {
         sink.push(Problem::new(&remote.span, "`remote` is empty", REMOTE));

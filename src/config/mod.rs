@@ -12,16 +12,18 @@
 //! | `value`, `network` | single values; `ranges` the arithmetic of pools, `nearest` "did you mean" |
 //! | `check_daemon` | the `[daemon]` and `[inventory]` sections |
 //! | `check_probe` | the sections of probes |
+//! | `check_role` | the `[host]` and `[device]` sections |
 //! | `check_pool`, `check_pools` | one pool alone; pools beside each other |
 //! | `draft`, `check_tunnel` | one tunnel value by value; one tunnel alone |
 //! | `check_outer`, `check_inner` | tunnels beside each other: in the underlay; inside a VRF |
 //! | `check_layers` | the insides of tunnels beside the outsides of all |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::model::{LOOPBACK, LinkName, Local, Pool, Probing, Reflecting, Tunnel, TunnelName};
+use crate::model::{LOOPBACK, LinkName, Local, Pool, Probing, Reflecting, Role, Tunnel, TunnelName};
 
 mod at;
 mod check_daemon;
@@ -31,6 +33,7 @@ mod check_outer;
 mod check_pool;
 mod check_pools;
 mod check_probe;
+mod check_role;
 mod check_tunnel;
 mod diagnostics;
 mod document;
@@ -72,6 +75,11 @@ pub struct Config {
     pub reflector: Option<Reflecting>,
     /// The inventory's file, absolute; `None`: this host shares none.
     pub inventory: Option<PathBuf>,
+    /// What this host is to it.
+    pub role: Role,
+    /// Addresses that are on the loopback link, whether a tunnel has them or not. A file declares none: they are what an
+    /// edge box offers.
+    pub offered: BTreeSet<Ipv4Addr>,
 }
 
 /// Where the daemon keeps its things.
@@ -109,6 +117,8 @@ impl Default for Config {
             probe,
             reflector: None,
             inventory: None,
+            role: Role::default(),
+            offered: BTreeSet::new(),
         }
     }
 }
@@ -161,6 +171,8 @@ fn check(text: &str, sink: &mut Sink) -> Option<Config> {
     let probe = check_probe::check(&document.probe, sink);
     let reflector = check_probe::check_reflector(document.reflector.as_ref(), sink);
     let inventory = check_daemon::check_inventory(document.inventory.as_ref(), &daemon.state_dir, sink);
+    let role = check_role::check(&document, sink);
+    let reflector = reflector.or_else(|| check_probe::of_role(&role, document.reflector.is_some()));
     let pools: Vec<_> = document.pools.iter().map(|entry| check_pool::check(entry, sink)).collect();
     let tunnels: Vec<_> = document.tunnels.iter().map(|entry| draft::read(entry, sink)).collect();
     for tunnel in &tunnels {
@@ -173,7 +185,17 @@ fn check(text: &str, sink: &mut Sink) -> Option<Config> {
     let tunnels = tunnels.into_iter().map(|draft| finish(draft, &index)).collect::<Option<Vec<_>>>()?;
     let tunnels = tunnels.into_iter().map(|tunnel| (tunnel.name.clone(), tunnel)).collect();
     let pools = pools.into_iter().map(check_pool::Draft::finish).collect::<Option<_>>()?;
-    Some(Config { daemon, pools, tunnels, loopback, probe, reflector, inventory })
+    Some(Config {
+        daemon,
+        pools,
+        tunnels,
+        loopback,
+        probe,
+        reflector,
+        inventory,
+        role,
+        offered: BTreeSet::new(),
+    })
 }
 
 /// The tunnel, when nothing of it is missing.

@@ -30,6 +30,12 @@ pub struct File {
     /// The inventory that this host shares with others, where there is an `[inventory]` table.
     #[serde(default)]
     pub inventory: Inventory,
+    /// How this host connects to the inventory's devices; a `[host]` table.
+    #[serde(default)]
+    pub host: Host,
+    /// The device that this edge box is; a `[device]` table.
+    #[serde(default)]
+    pub device: Device,
     /// Addresses that greyhound may give out; one `[[pool]]` table each.
     #[serde(default)]
     pub pool: Vec<Pool>,
@@ -66,6 +72,10 @@ pub struct Daemon {
     #[serde(default)]
     #[schemars(schema_with = "schema::group")]
     pub group: Option<At<String>>,
+    /// What this host is to its inventory: "host" connects to devices, "edge" is one. Default "host".
+    #[serde(default)]
+    #[schemars(schema_with = "schema::role")]
+    pub role: Option<At<String>>,
 }
 
 /// How terminations are probed and when tunnels move. All of it is optional.
@@ -140,6 +150,80 @@ pub struct Inventory {
     pub path: Option<At<String>>,
 }
 
+/// How this host connects to the inventory's devices. All of it is optional.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Host {
+    /// What this host is called in the inventory: 1 to 40 of a-z, 0-9, '-', '_' and '.'. Default: its hostname.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::host_name")]
+    pub name: Option<At<String>>,
+    /// What its tunnels are bound to: "auto" (an address of its own termination pools, else the one that the route to the termination would use), or an address of this host. Default "auto".
+    #[serde(default)]
+    #[schemars(schema_with = "schema::local")]
+    pub local: Option<At<String>>,
+    /// Its address as the world sees it, behind a 1:1 NAT, such as "192.0.2.10". Default: the one that its tunnels are bound to.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::client")]
+    pub public_address: Option<At<String>>,
+    /// What is routed into its unicast tunnels: prefixes such as ["10.20.0.0/16"], or "inventory" for those of all devices and clients. Default [].
+    #[serde(default)]
+    #[schemars(schema_with = "schema::host_routes")]
+    pub routes: Option<At<OneOrMany>>,
+    /// How much further than the best another device may be, once the best has no termination left: "0ms" to "10s". Default "5ms".
+    #[serde(default)]
+    #[schemars(schema_with = "schema::near")]
+    pub near: Option<At<String>>,
+}
+
+/// The device that this edge box is.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Device {
+    /// Its code: 1 to 16 of a-z, 0-9, '-' and '_', starting with a letter or a digit.
+    #[schemars(required, schema_with = "schema::code")]
+    pub code: Option<At<String>>,
+    /// The address that it is known by, such as "192.0.2.1".
+    #[schemars(required, schema_with = "schema::client")]
+    pub public_ip: Option<At<String>>,
+    /// Who contributes it. Default "".
+    #[serde(default)]
+    #[schemars(schema_with = "schema::text")]
+    pub owner: Option<At<String>>,
+    /// Where it stands. Default "".
+    #[serde(default)]
+    #[schemars(schema_with = "schema::text")]
+    pub location: Option<At<String>>,
+    /// The exchange that it is at. Default "".
+    #[serde(default)]
+    #[schemars(schema_with = "schema::text")]
+    pub exchange: Option<At<String>>,
+    /// What sort of box it is. Default "".
+    #[serde(default, rename = "type")]
+    #[schemars(schema_with = "schema::text")]
+    pub sort: Option<At<String>>,
+    /// Contributed for its terminations, a /29 or shorter each, such as ["198.51.100.8/29"]; all addresses count. Default []: they come from general pools.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::routes")]
+    pub prefixes: Option<At<Vec<At<String>>>>,
+    /// The name of the interface that offers its terminations. Default "lo".
+    #[serde(default)]
+    #[schemars(schema_with = "schema::interface")]
+    pub interface: Option<At<String>>,
+    /// It offers so many terminations at least: 2 to 1024. Default: as many as its prefixes have, 2 at least and 8 at most.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::terminations")]
+    pub terminations: Option<At<i64>>,
+    /// Who may have one termination, until an operator says otherwise: "exclusive" (one session) or "per-client" (one session of each client). Default "exclusive".
+    #[serde(default)]
+    #[schemars(schema_with = "schema::sharing")]
+    pub sharing: Option<At<String>>,
+    /// The most sessions, until an operator says otherwise: 0 to 1000000. Default: as many as there are terminations for.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::max_sessions")]
+    pub max_sessions: Option<At<i64>>,
+}
+
 /// Addresses that greyhound may give out.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -186,7 +270,7 @@ pub struct Tunnel {
     pub pool: Option<At<String>>,
     /// The outer destination: an address such as "192.0.2.1", or a list of up to 64 candidates; the first until probing ranks them.
     #[schemars(required, schema_with = "schema::remote")]
-    pub remote: Option<At<Remote>>,
+    pub remote: Option<At<OneOrMany>>,
     /// Our address inside the tunnel with the prefix that it shares with the peer, a /31 or a /30, such as "169.254.10.0/31".
     #[schemars(required, schema_with = "schema::overlay")]
     pub overlay: Option<At<String>>,
@@ -247,9 +331,9 @@ pub enum Scalar {
     Text(String),
 }
 
-/// One address, or a list of candidates.
+/// One text, or a list of them.
 #[derive(Clone, Debug)]
-pub enum Remote {
+pub enum OneOrMany {
     One(String),
     Many(Vec<At<String>>),
 }
@@ -276,28 +360,28 @@ impl<'de> Deserialize<'de> for Scalar {
     }
 }
 
-impl<'de> Deserialize<'de> for Remote {
+impl<'de> Deserialize<'de> for OneOrMany {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct RemoteVisitor;
-        impl<'de> Visitor<'de> for RemoteVisitor {
-            type Value = Remote;
+        struct OneOrManyVisitor;
+        impl<'de> Visitor<'de> for OneOrManyVisitor {
+            type Value = OneOrMany;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a string or a list of strings")
             }
 
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Remote, E> {
-                Ok(Remote::One(text.to_owned()))
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<OneOrMany, E> {
+                Ok(OneOrMany::One(text.to_owned()))
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Remote, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<OneOrMany, A::Error> {
                 let mut many = Vec::new();
                 while let Some(text) = list.next_element()? {
                     many.push(text);
                 }
-                Ok(Remote::Many(many))
+                Ok(OneOrMany::Many(many))
             }
         }
-        deserializer.deserialize_any(RemoteVisitor)
+        deserializer.deserialize_any(OneOrManyVisitor)
     }
 }

@@ -21,6 +21,8 @@ pub fn describe(section: &str, key: &str) -> String {
         "probe" => schema.pointer("/$defs/Probe/properties"),
         "reflector" => schema.pointer("/$defs/Reflector/properties"),
         "inventory" => schema.pointer("/$defs/Inventory/properties"),
+        "host" => schema.pointer("/$defs/Host/properties"),
+        "device" => schema.pointer("/$defs/Device/properties"),
         "pool" => schema.pointer("/$defs/Pool/properties"),
         _ => schema.pointer("/$defs/Tunnel/properties"),
     };
@@ -50,6 +52,7 @@ forms! {
     rest => { "type": "string", "pattern": "^[0-9]+[smhd]$", "default": "1h" }
     readers => { "type": "string", "enum": ["group", "all"], "default": "group" }
     group => { "type": "string", "minLength": 1, "default": super::GROUP }
+    role => { "type": "string", "enum": ["host", "edge"], "default": "host" }
     methods => { "type": "array", "items": { "type": "string", "enum": ["icmp", "stamp"] }, "minItems": 1,
         "uniqueItems": true, "default": ["icmp", "stamp"] }
     interval => { "type": "string", "pattern": SPAN, "default": "10s" }
@@ -64,6 +67,16 @@ forms! {
     allow => { "type": "array", "items": prefix_form(true), "minItems": 1 }
     answers => { "type": "integer", "minimum": 1, "maximum": 100_000, "default": 100 }
     inventory_path => { "type": "string", "pattern": "^/.*[^/]$" }
+    host_name => { "type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,39}$" }
+    host_routes => { "oneOf": [{ "const": "inventory" }, { "type": "array", "items": prefix_form(false) }],
+        "default": [] }
+    near => { "type": "string", "pattern": SPAN, "default": "5ms" }
+    code => { "type": "string", "pattern": format!("^{SLUG}{{0,15}}$") }
+    text => { "type": "string", "default": "" }
+    interface => { "type": "string", "minLength": 1, "default": crate::model::LOOPBACK }
+    terminations => { "type": "integer", "minimum": 2, "maximum": 1024 }
+    sharing => { "type": "string", "enum": ["exclusive", "per-client"], "default": "exclusive" }
+    max_sessions => { "type": "integer", "minimum": 0, "maximum": 1_000_000 }
     pool_name => { "type": "string", "pattern": format!("^{SLUG}{{0,31}}$") }
     purpose => { "type": "string", "enum": ["termination", "overlay", "client"] }
     tier => { "type": "string", "enum": ["primary", "reserve"], "default": "primary" }

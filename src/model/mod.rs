@@ -12,6 +12,7 @@
 //! | [`probing`] | how terminations are probed, as declared |
 //! | [`lease`] | leases and the holders that have them |
 //! | [`device`] | devices and their interfaces |
+//! | [`role`] | what a host is to the inventory |
 //! | [`session`] | the agreement between a client host and a device |
 //! | [`stock`] | the inventory's pools, addresses used elsewhere, terminations, seats |
 //! | [`event`] | something that happened |
@@ -27,6 +28,7 @@ pub mod name;
 pub mod pool;
 pub mod probe;
 pub mod probing;
+pub mod role;
 pub mod session;
 pub mod state;
 pub mod stock;
@@ -43,6 +45,7 @@ pub use name::{
 pub use pool::{AddressRange, Pool, Purpose, Tier};
 pub use probe::{Answer, Method, Oddities, Outcome, Sample, Target, Timing};
 pub use probing::{Liveliness, Moving, Probing, Reflecting, STAMP_PORT};
+pub use role::{EdgeRole, HostRole, Near, Role, Routes};
 pub use session::{Session, SessionKey, SessionState, Underlay};
 pub use state::{Claim, Desired, DesiredLink, DesiredTunnel, Observed, Owned};
 pub use stock::{Need, Seat, SharedPool, Termination, Used};

@@ -129,7 +129,7 @@ name!(
     /// An interface's name, unique on its device: 1 to 32 printable bytes without white space, such as `lo` or
     /// `Ethernet1/1`.
     InterfaceName,
-    "interface name",
+    "name of an interface",
     "use 1 to 32 printable characters without white space",
     |text| (1..=32).contains(&text.len()) && text.chars().all(|c| c.is_ascii_graphic())
 );

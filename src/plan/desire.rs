@@ -23,6 +23,8 @@ pub struct Declared<'a> {
     pub locals: &'a BTreeMap<TunnelName, Result<Ipv4Addr, String>>,
     /// Where probes leave from for tunnels without one.
     pub probe: Option<Ipv4Addr>,
+    /// Addresses that are on the loopback link, whether a tunnel has them or not.
+    pub offered: &'a BTreeSet<Ipv4Addr>,
     /// Which of their remotes they use, where that was decided.
     pub choices: &'a BTreeMap<TunnelName, Chosen>,
     /// The link that leased addresses are put on.
@@ -33,11 +35,13 @@ pub struct Declared<'a> {
 pub fn desire(declared: &Declared<'_>, observed: &Observed) -> Desired {
     let mut desired = Desired::default();
     let here = Here::new(observed);
-    let probe = declared.probe.filter(|address| fits(declared.loopback, *address, &here).is_ok());
-    desired.loopback.extend(probe.map(|address| loopback_address(declared.loopback, address)));
+    let offered = declared.offered.iter().copied();
+    let extra = declared.probe.into_iter().chain(offered);
+    let extra = extra.filter(|address| fits(declared.loopback, *address, &here).is_ok());
+    desired.loopback.extend(extra.map(|address| loopback_address(declared.loopback, address)));
     let enabled = declared.tunnels.values().filter(|tunnel| tunnel.enable);
     for tunnel in enabled.clone() {
-        let local = local(declared, tunnel, &here);
+        let local = local(declared, tunnel, &here, &desired.loopback);
         if let (Ok(address), false) = (&local, matches!(tunnel.local, Local::Host(_))) {
             desired.loopback.insert(loopback_address(declared.loopback, *address));
         }
@@ -74,11 +78,17 @@ impl<'a> Here<'a> {
     }
 }
 
-fn local(declared: &Declared<'_>, tunnel: &Tunnel, here: &Here<'_>) -> Result<Ipv4Addr, String> {
+fn local(
+    declared: &Declared<'_>,
+    tunnel: &Tunnel,
+    here: &Here<'_>,
+    loopback: &BTreeSet<Address<LinkName>>,
+) -> Result<Ipv4Addr, String> {
     let local = declared.locals.get(&tunnel.name).cloned();
     let local = local.unwrap_or_else(|| Err("it has no local address yet".to_owned()))?;
     match tunnel.local {
         Local::Auto { .. } | Local::Leased { .. } => fits(declared.loopback, local, here).map(|()| local),
+        Local::Host(_) if loopback.iter().any(|ours| ours.address.ip() == local) => Ok(local),
         Local::Host(_) if !here.addresses.contains(&local) => {
             Err(format!("no link of this host has {local}: add the address, or set local = \"auto\""))
         }

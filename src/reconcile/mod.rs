@@ -9,6 +9,7 @@
 //! | [`view`] | a turn as the data that greyhound shows |
 //! | `capability` | may this process change the kernel at all |
 //! | `declaration` | the declaration's file |
+//! | [`part`] | what the inventory asks of this host |
 //! | `home` | one store for one network namespace |
 //! | [`lock`] | one writer per network namespace |
 
@@ -18,6 +19,7 @@ mod declaration;
 mod home;
 pub mod locals;
 pub mod lock;
+pub mod part;
 pub mod turn;
 pub mod view;
 
@@ -55,6 +57,13 @@ pub enum Error {
     Netlink(#[from] netlink::Error),
     #[error("the state in {} cannot be used", directory.display())]
     State { directory: PathBuf, source: Box<store::Error> },
+    #[error("this host has no name for the inventory: {why}; write name into the [host] section")]
+    NoName { why: String },
+    #[error(
+        "what was kept of the inventory cannot be read: {why}; it is left as it is, because the tunnels of its sessions \
+         would be taken for undeclared ones"
+    )]
+    Part { why: String },
 }
 
 impl From<Halted> for Error {

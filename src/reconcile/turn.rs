@@ -255,7 +255,8 @@ fn think(goal: Goal<'_>, observed: Observed, mut owned: Owned, leased: Leased, c
     let Goal { config, flush, orphans } = goal;
     let Leased { locals, probe } = leased;
     let (tunnels, loopback) = (&config.tunnels, &config.loopback);
-    let declared = Declared { tunnels, locals: &locals, probe, choices: &choices, loopback };
+    let offered = &config.offered;
+    let declared = Declared { tunnels, locals: &locals, probe, offered, choices: &choices, loopback };
     let desired = if flush { Desired::default() } else { desire(&declared, &observed) };
     let probe = probe.filter(|own| desired.loopback.iter().any(|address| address.address.ip() == *own));
     let mut made = plan(&desired, &observed, &owned);

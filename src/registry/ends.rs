@@ -7,7 +7,8 @@ use ipnetwork::Ipv4Network;
 
 use super::tables::Registry;
 use crate::model::{
-    DeviceCode, HostName, Kind, Local, Pool, Purpose, Session, SessionState, Tos, Ttl, Tunnel, TunnelName,
+    DeviceCode, HostName, Kind, Local, Pool, Purpose, Routes, Session, SessionKey, SessionState, Tos, Ttl,
+    Tunnel, TunnelName,
 };
 
 /// What a client host decides of the insides of its tunnels.
@@ -18,27 +19,18 @@ pub struct Client<'a> {
     pub routes: &'a Routes,
 }
 
-/// What a client host routes into its unicast tunnels.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Routes {
-    /// These prefixes.
-    Listed(Vec<Ipv4Network>),
-    /// Every prefix of the inventory's devices, and every client's address but our own.
-    Inventory,
-}
-
 /// What an edge box has for its sessions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Edge {
-    pub tunnels: BTreeMap<TunnelName, Tunnel>,
+    /// By session.
+    pub tunnels: BTreeMap<SessionKey, Tunnel>,
     /// The addresses that it offers, whether a session has them or not.
     pub terminations: BTreeSet<Ipv4Addr>,
 }
 
-/// The tunnels of a client host. Those of the lowest names come first where two lead to the same prefix.
+/// The tunnels of a client host. Where two lead to the same prefix, that of the lowest overlay addresses comes first.
 pub fn of_host(registry: &Registry, host: &HostName, client: &Client<'_>) -> BTreeMap<TunnelName, Tunnel> {
     let built = registry.sessions_from(host).filter(|session| is_built(session));
-    let mut metric = 0;
     let tunnel = |session: &Session| {
         let mut tunnel = bare(session, session.name.clone());
         tunnel.local = local(client.pools, session.underlay.bound);
@@ -48,8 +40,7 @@ pub fn of_host(registry: &Registry, host: &HostName, client: &Client<'_>) -> BTr
         match session.kind {
             Kind::Unicast => {
                 tunnel.routes = routes(registry, session, client.routes);
-                tunnel.metric = metric;
-                metric += 1;
+                tunnel.metric = metric(session.overlay);
             }
             Kind::Multicast => {
                 let groups = session.publish.union(&session.subscribe);
@@ -70,7 +61,7 @@ pub fn of_edge(registry: &Registry, code: &DeviceCode) -> Edge {
         tunnel.remotes = vec![session.underlay.seen()];
         tunnel.overlay = session.edge_overlay();
         tunnel.routes = vec![session.client.into()];
-        (tunnel.name.clone(), tunnel)
+        (session.key(), tunnel)
     };
     let terminations = registry.terminations_of(code).collect();
     Edge { tunnels: built.map(tunnel).collect(), terminations }
@@ -110,6 +101,11 @@ fn local(pools: &[Pool], address: Ipv4Addr) -> Local {
     let mut ours = pools.iter().filter(|pool| pool.purpose == Purpose::Termination);
     let of = ours.find(|pool| pool.contains(address));
     of.map_or(Local::Host(address), |pool| Local::Leased { pool: pool.name.clone(), address })
+}
+
+/// No two sessions share a /31, so no two routes of a prefix clash, and none changes when another session comes or goes.
+fn metric(overlay: Ipv4Network) -> u32 {
+    u32::from(overlay.network()) >> 1
 }
 
 /// In order, each one once. The way to a termination may be among them: outer packets bear a mark, and go another way.

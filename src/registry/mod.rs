@@ -15,12 +15,14 @@
 //! | [`sessions`] | the life of a session |
 //! | [`ends`] | sessions as tunnels: what each end builds |
 //! | [`offers`] | which termination a new tunnel should have |
+//! | [`duties`] | what hosts and edge boxes owe the inventory |
 //! | [`form`] | the form of the rows, and who can read it |
 //! | [`transfer`] | all of it as one JSON document, and back |
 
 pub mod carve;
 pub mod devices;
 pub mod draft;
+pub mod duties;
 pub mod ends;
 pub mod form;
 pub mod interfaces;
