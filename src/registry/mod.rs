@@ -15,10 +15,12 @@
 //! | [`sessions`] | the life of a session |
 //! | [`ends`] | sessions as tunnels: what each end builds |
 //! | [`offers`] | which termination a new tunnel should have |
+//! | [`booking`] | a new session of a host, on the nearest termination that it can have |
 //! | [`duties`] | what hosts and edge boxes owe the inventory |
 //! | [`form`] | the form of the rows, and who can read it |
 //! | [`transfer`] | all of it as one JSON document, and back |
 
+pub mod booking;
 pub mod carve;
 pub mod devices;
 pub mod draft;

@@ -1,13 +1,15 @@
 //! Which termination a new tunnel should have: the nearest that this client can have, by what was measured.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error as _;
+use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::refused::Refused;
 use super::sessions::free_terminations;
 use super::tables::Registry;
-use crate::model::{Device, DeviceCode, DeviceStatus, HostName};
+use crate::model::{Device, DeviceCode, DeviceStatus, HostName, Session};
 
 /// What a client wants of a termination.
 #[derive(Clone, Debug)]
@@ -155,6 +157,72 @@ fn drop_far(
         termination: Some(offer.termination),
         why: Why::TooFar(offer.latency - nearest),
     }));
+}
+
+/// A termination that is nearer than the one that a session has, and why the session is not there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nearer {
+    pub offer: Offer,
+    pub why: String,
+}
+
+/// The nearest termination of all activated devices, when the session has another.
+pub fn nearer(registry: &Registry, session: &Session, measured: &Measured) -> Option<Nearer> {
+    let devices = registry.devices.values().map(|device| &device.value);
+    let active = devices.filter(|device| device.status == DeviceStatus::Activated);
+    let all = active.flat_map(|device| {
+        let of = registry.terminations_of(&device.code);
+        of.filter_map(move |address| Some((*measured.get(&address)?, address, device)))
+    });
+    let (latency, termination, device) = all.min_by_key(|(latency, address, _)| (*latency, *address))?;
+    if termination == session.termination {
+        return None;
+    }
+    let client = session.underlay.seen();
+    let seats = registry.seats.values().map(|seat| &seat.value);
+    let mut ours = registry.sessions_from(&session.host);
+    let why = if let Some(other) = ours.find(|other| other.termination == termination) {
+        format!("this host's session {} has it", other.name)
+    } else {
+        match free_terminations(registry, device, client) {
+            Ok(free) if free.contains(&termination) => {
+                "it was not free, or farther, when this session began: a new one would have it".to_owned()
+            }
+            Err(refused @ Refused::Full { .. }) => refused.to_string(),
+            Ok(_) | Err(_) => {
+                let by = seats.into_iter().find(|seat| seat.termination == termination);
+                by.map_or_else(|| "it is taken".to_owned(), |seat| format!("session {} has it", seat.session))
+            }
+        }
+    };
+    Some(Nearer { offer: Offer { device: device.code.clone(), termination, latency }, why })
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { device, termination, why } = self;
+        match termination {
+            Some(termination) => write!(f, "{device} {termination}: {why}"),
+            None => write!(f, "{device}: {why}"),
+        }
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAsked => f.write_str("another was asked for"),
+            Self::Refused(refused) => {
+                write!(f, "{refused}")?;
+                refused.source().map_or(Ok(()), |source| write!(f, ": {source}"))
+            }
+            Self::Taken => f.write_str("it is taken"),
+            Self::Unmeasured => f.write_str("nobody answers there, or it was not probed yet"),
+            Self::TooFar(more) => {
+                write!(f, "it is {:.1} ms farther than the best", more.as_secs_f64() * 1000.0)
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -97,6 +97,23 @@ pub enum Refused {
     State { session: SessionKey, state: SessionState, what: &'static str },
 }
 
+impl Refused {
+    /// Is it for want of something that another device may have?
+    pub fn is_of_device(&self) -> bool {
+        matches!(
+            self,
+            Self::NotActivated { .. }
+                | Self::Full { .. }
+                | Self::NoTermination { .. }
+                | Self::NotOffered { .. }
+                | Self::Taken { .. }
+                | Self::NoAddress { .. }
+                | Self::NoPool { .. }
+                | Self::Quota { .. }
+        )
+    }
+}
+
 fn owned(row: &RowName, prefix: Option<Ipv4Network>) -> String {
     match prefix {
         Some(prefix) => format!("lease {prefix} is of {row}: it goes when that does"),

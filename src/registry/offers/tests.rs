@@ -83,3 +83,24 @@ fn only_activated_devices_and_what_was_asked_for() {
     assert_eq!(offers(&choice), ["203.0.113.9"]);
     assert!(choice.rejected.iter().all(|rejected| rejected.why == Why::NotAsked));
 }
+
+#[test]
+fn what_is_nearer_than_what_a_session_has_is_told_with_the_reason() {
+    let mut paper = stocked(Sharing::Exclusive);
+    let figures = measured([Some(2), Some(1), Some(9), None]);
+    let first = paper.change(|r| sessions::request(r, &ask("host-1", "uni", "ams-1"), NOW)).unwrap();
+    let why = |paper: &Paper, figures: &Measured| {
+        nearer(&paper.registry(), &first, figures).map(|nearer| {
+            let Offer { termination, latency, .. } = nearer.offer;
+            format!("{termination} at {latency:?}: {}", nearer.why)
+        })
+    };
+    assert_eq!(
+        why(&paper, &figures).unwrap(),
+        "198.51.100.9 at 1ms: it was not free, or farther, when this session began: a new one would have it"
+    );
+    paper.change(|r| sessions::request(r, &ask("host-2", "uni", "ams-1"), NOW)).unwrap();
+    assert_eq!(why(&paper, &figures).unwrap(), "198.51.100.9 at 1ms: session host-2/uni has it");
+    assert_eq!(why(&paper, &measured([Some(1), Some(1), Some(9), None])), None);
+    assert_eq!(why(&paper, &Measured::new()), None);
+}
