@@ -19,8 +19,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
 use super::dto::{
-    ErrorView, EventView, FlushAsk, LatencyView, LeaseView, LostView, MoveAsk, NothingAsk, OutcomeView,
-    PlanView, PoolsView, StatusView, TunnelView, VersionView,
+    ConnectAsk, ErrorView, EventView, FlushAsk, LatencyView, LeaseView, LostView, MoveAsk, NothingAsk,
+    OutcomeView, PlanView, PoolsView, SessionView, StatusView, TunnelView, VersionView,
 };
 use super::frames::{Frame, Frames};
 use super::{VERSION, VERSION_HEADER};
@@ -31,6 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(75);
 
 /// The status of [`Error::Refused`] when it is the declaration that is wrong.
 pub const WRONG_DECLARATION: u16 = 422;
+
+/// The status of [`Error::Refused`] when what was asked for is not there.
+const NOT_THERE: u16 = 404;
 
 /// Why there is no answer, and what to do about it.
 #[derive(Debug, Error)]
@@ -128,6 +131,32 @@ impl Client {
     /// What was measured, up to now.
     pub fn latency(&self) -> Result<LatencyView, Error> {
         self.get("/v1/latency")
+    }
+
+    /// The sessions of this host, or with this device.
+    pub fn sessions(&self) -> Result<Vec<SessionView>, Error> {
+        self.get("/v1/sessions")
+    }
+
+    /// Begins a session. Both ends build it after that: [`Self::session_after`] says how far they have come.
+    pub fn connect_session(&self, ask: &ConnectAsk) -> Result<SessionView, Error> {
+        self.post("/v1/sessions", ask)
+    }
+
+    /// Ends a session of this host. It is gone when its edge says so.
+    pub fn disconnect_session(&self, tunnel: &TunnelName) -> Result<SessionView, Error> {
+        self.call(Method::DELETE, &format!("/v1/sessions/{tunnel}"), Bytes::new())
+    }
+
+    /// The session once it is otherwise than `known`, or as it is after `wait`, 30 s at most. `None`: it is gone.
+    pub fn session_after(&self, known: &SessionView, wait: Duration) -> Result<Option<SessionView>, Error> {
+        let SessionView { tunnel, state, steps, .. } = known;
+        let (wait, steps) = (wait.as_millis(), steps.count());
+        match self.get(&format!("/v1/sessions/{tunnel}?wait_ms={wait}&state={state}&steps={steps}")) {
+            Ok(session) => Ok(Some(session)),
+            Err(Error::Refused { status: NOT_THERE, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     pub fn pools(&self) -> Result<PoolsView, Error> {

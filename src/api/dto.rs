@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+pub use super::dto_session::{BestView, ConnectAsk, SessionView, StepsView};
+
 pub use super::dto_measured::{LatencyView, MethodView, NotBelievedView, ReflectorView, TerminationView};
 
 /// What would change in the kernel, and what stands in the way.
@@ -181,6 +183,9 @@ pub struct StatusView {
     pub version: String,
     pub config: String,
     pub tunnels: Vec<TunnelView>,
+    /// Of this host, or with this device: known to the daemon only.
+    #[serde(default)]
+    pub sessions: Vec<SessionView>,
     pub orphans: Vec<String>,
     pub notes: Vec<String>,
 }
@@ -249,7 +254,7 @@ pub struct EventView {
     pub seq: u64,
     /// Milliseconds since 1970-01-01T00:00:00Z.
     pub at_ms: u64,
-    /// `start`, `stop`, `reload`, `apply`, `repair`, `adopt`, `refuse`, `hold`, `fail`, `damp`, `resync`, `flush`, `move`, `live`.
+    /// `start`, `stop`, `reload`, `apply`, `repair`, `adopt`, `refuse`, `hold`, `fail`, `damp`, `resync`, `flush`, `move`, `live`, `session`.
     pub kind: String,
     pub tunnel: Option<String>,
     /// One sentence: what was done, and why.
@@ -301,11 +306,11 @@ pub struct NothingAsk {}
 pub struct ErrorView {
     /// One sentence.
     pub error: String,
-    /// The mistakes of a declaration, each as `check --json` prints it.
+    /// The mistakes of a declaration, each as `check --json` prints it; or the reasons one by one.
     #[serde(default)]
     #[schema(value_type = Vec<Object>)]
     pub problems: Vec<Value>,
-    /// The same as text for people, with the lines of the file.
+    /// The same as text for people.
     #[serde(default)]
     pub text: Option<String>,
 }

@@ -9,7 +9,8 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::dto::{
-    EventView, LatencyView, LeaseView, OutcomeView, PlanView, PoolsView, StatusView, TunnelView,
+    ConnectAsk, EventView, LatencyView, LeaseView, OutcomeView, PlanView, PoolsView, SessionView, StatusView,
+    TunnelView,
 };
 use super::peer::Peer;
 use crate::model::TunnelName;
@@ -67,13 +68,23 @@ pub enum Command {
     Move { tunnel: TunnelName, to: Ipv4Addr },
     /// Move a tunnel by hand only from now on, or no longer. Answer: [`Answer::Tunnel`].
     Hold { tunnel: TunnelName, held: bool },
+    /// Take a termination and addresses for a new session. Answer: [`Answer::Session`].
+    Connect(Box<ConnectAsk>),
+    /// End a session of this host. Answer: [`Answer::Session`].
+    Disconnect { tunnel: TunnelName },
 }
 
 impl Command {
-    /// May it change the kernel?
+    /// May it change anything?
     pub fn changes(&self) -> bool {
         match self {
-            Self::Apply | Self::Reload | Self::Flush { .. } | Self::Move { .. } | Self::Hold { .. } => true,
+            Self::Apply
+            | Self::Reload
+            | Self::Flush { .. }
+            | Self::Move { .. }
+            | Self::Hold { .. }
+            | Self::Connect(_)
+            | Self::Disconnect { .. } => true,
             Self::Plan | Self::Events { .. } | Self::Counters | Self::Latency => false,
         }
     }
@@ -88,6 +99,7 @@ pub enum Answer {
     Counters,
     Latency(LatencyView),
     Tunnel(Box<TunnelView>),
+    Session(Box<SessionView>),
 }
 
 /// Why something was not done; each text is one sentence.
@@ -107,6 +119,8 @@ pub enum Failure {
     Busy(String),
     /// It was begun, and nobody knows yet how it ended.
     Late(String),
+    /// There is nothing that could be had, and why not, one by one.
+    Nothing { sentence: String, reasons: Vec<String> },
     /// It was tried, and did not work.
     Failed(String),
 }

@@ -2,13 +2,14 @@
 //!
 //! | file | what it is about |
 //! |---|---|
-//! | `dto` | the data, as it stands in JSON; `cli` prints the same for `--json` |
+//! | `dto`, `dto_measured`, `dto_session` | the data, as it stands in JSON; `cli` prints the same for `--json` |
 //! | `handle` | the daemon as the API sees it: a snapshot to read, a queue to ask, events to follow |
 //! | `socket` | the socket's file: made, replaced when nobody answers on it, removed |
 //! | `peer` | who is at the other end, and what they may do |
 //! | `server` | connections: how many, how large, how long |
 //! | `patient` | a stream that gives up on a reader who does not read |
 //! | `routes` | paths and what each answers |
+//! | `sessions` | the paths of sessions |
 //! | `ask` | what a request says: its query and its body |
 //! | `reply` | answers and refusals as HTTP |
 //! | `events` | the stream of events, and what order they are in |
@@ -20,6 +21,7 @@ mod ask;
 pub mod client;
 pub mod dto;
 mod dto_measured;
+mod dto_session;
 mod events;
 mod frames;
 mod handle;
@@ -29,6 +31,7 @@ mod peer;
 mod reply;
 mod routes;
 mod server;
+mod sessions;
 mod socket;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use utoipa::OpenApi;
 
-use super::{events, routes};
+use super::{events, routes, sessions};
 
 /// As it is served.
 pub fn text() -> &'static str {
@@ -30,6 +30,10 @@ pub fn text() -> &'static str {
         routes::latency,
         routes::pools,
         routes::leases,
+        sessions::list,
+        sessions::one,
+        sessions::connect,
+        sessions::disconnect,
         routes::plan,
         routes::version,
         events::stream,

@@ -32,6 +32,12 @@ impl From<Failure> for Refusal {
                 Self { problems, text, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, sentence) }
             }
             Failure::Wrong(sentence) => Self::new(StatusCode::BAD_REQUEST, sentence),
+            Failure::Nothing { sentence, reasons } => {
+                let text = reasons.iter().map(|why| format!("  {why}\n")).collect::<String>();
+                let problems = reasons.into_iter().map(Value::String).collect();
+                let text = Some(text).filter(|text| !text.is_empty());
+                Self { problems, text, ..Self::new(StatusCode::CONFLICT, sentence) }
+            }
             Failure::Busy(sentence) => Self::new(StatusCode::SERVICE_UNAVAILABLE, sentence),
             Failure::Late(sentence) => Self::new(StatusCode::GATEWAY_TIMEOUT, sentence),
             Failure::Failed(sentence) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, sentence),

@@ -26,7 +26,7 @@ use super::reply::{Refusal, json, raw_json};
 use super::server::Limits;
 use crate::model::TunnelName;
 
-use super::{MOST_EVENTS, VERSION, VERSION_HEADER, events, openapi};
+use super::{MOST_EVENTS, VERSION, VERSION_HEADER, events, openapi, sessions};
 
 /// What every handler may use.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ pub struct Caller {
 /// So long a reader waits for fresh counters.
 const COUNTERS_TIME: Duration = Duration::from_millis(250);
 
-type Answered = Result<Response, Refusal>;
+pub(super) type Answered = Result<Response, Refusal>;
 
 pub fn router(shared: Shared) -> Router {
     let routes =
@@ -76,6 +76,8 @@ pub fn table() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/v1/latency", get(latency)),
         ("/v1/pools", get(pools)),
         ("/v1/leases", get(leases)),
+        ("/v1/sessions", get(sessions::list).post(sessions::connect)),
+        ("/v1/sessions/{tunnel}", get(sessions::one).delete(sessions::disconnect)),
         ("/v1/plan", get(plan)),
         ("/v1/version", get(version)),
         ("/v1/events", get(events::stream)),
@@ -287,14 +289,14 @@ pub async fn description() -> Answered {
     Ok(raw_json(openapi::text()))
 }
 
-fn named(name: Result<Path<String>, PathRejection>) -> Result<TunnelName, Refusal> {
+pub(super) fn named(name: Result<Path<String>, PathRejection>) -> Result<TunnelName, Refusal> {
     let Path(name) = name.map_err(|error| bad(error.body_text()))?;
     TunnelName::new(&name).map_err(|error| bad(error.to_string()))
 }
 
 impl Shared {
     /// What the loop last knew.
-    fn seen(&self) -> Result<Arc<Snapshot>, Refusal> {
+    pub(super) fn seen(&self) -> Result<Arc<Snapshot>, Refusal> {
         let seen = self.daemon.snapshot.borrow().clone();
         let early = || {
             let why = seen.status.notes.first().map(|note| format!(": {note}")).unwrap_or_default();
@@ -313,7 +315,7 @@ impl Shared {
     }
 
     /// What the loop says to a command, as JSON.
-    async fn answer(&self, command: Command, caller: &Caller) -> Answered {
+    pub(super) async fn answer(&self, command: Command, caller: &Caller) -> Answered {
         match self.ask(command, caller).await? {
             Answer::Outcome(outcome) => json(move || outcome).await,
             Answer::Plan(plan) => json(move || plan).await,
@@ -321,6 +323,7 @@ impl Shared {
             Answer::Counters => Ok(StatusCode::NO_CONTENT.into_response()),
             Answer::Latency(latency) => json(move || latency).await,
             Answer::Tunnel(tunnel) => json(move || tunnel).await,
+            Answer::Session(session) => json(move || session).await,
         }
     }
 
@@ -333,7 +336,9 @@ impl Shared {
             | Command::Reload
             | Command::Flush { .. }
             | Command::Move { .. }
-            | Command::Hold { .. } => self.limits.change_time,
+            | Command::Hold { .. }
+            | Command::Connect(_)
+            | Command::Disconnect { .. } => self.limits.change_time,
         };
         let _turn = match caller.right {
             Right::Change => None,

@@ -7,7 +7,7 @@
 //! | `status`, `tunnel`, `pool`, `lease`, `plan` | shows what it says | looks at the host itself |
 //! | `apply` | has it read its declaration again, and try all at once | takes the lock and does it itself |
 //! | `flush` | asks it | takes the lock and does it itself |
-//! | `reload`, `events`, `latency`, `tunnel move`, `tunnel hold` and `unhold` | asks it | an error |
+//! | `connect`, `disconnect`, `reload`, `events`, `latency`, `tunnel move`, `tunnel hold` and `unhold` | asks it | an error |
 //! | `flush --offline`, `flush --state-dir` | an error | takes the lock and does it itself |
 //! | `plan --offline`, `check`, `probe`, `completions` | do not ask it | the same |
 //! | `device`, `interface`, `session`, `inventory`; `pool` and `lease` for the inventory's | open the inventory | the same |
@@ -15,18 +15,20 @@
 //! | exit status | meaning |
 //! |---|---|
 //! | 0 | done; everything is as declared |
-//! | 1 | it failed; the error says why. Also: a daemon is needed, or was named, and does not answer. `probe`: somebody did not answer |
+//! | 1 | it failed; the error says why. Also: a daemon is needed, or was named, and does not answer. `probe`: somebody did not answer. `connect`: nothing can be had |
 //! | 2 | the command line is wrong |
 //! | 3 | the declaration is wrong; the error shows where |
-//! | 4 | done, but some tunnels are not as declared |
+//! | 4 | done, but some tunnels are not as declared; `connect`, `disconnect`: not all of it was seen in time |
 //! | 5 | `plan --exit-code`: there is something to do |
 
 mod apply;
 mod check;
 mod completions;
+mod connect;
 mod context;
 mod daemon;
 mod device;
+mod disconnect;
 mod events;
 mod flush;
 mod follow;
@@ -100,6 +102,10 @@ enum Verb {
     Events(events::Args),
     /// How far away every termination is, as probes measure it; the one in use has a star.
     Latency(latency::Args),
+    /// Begin a session: a tunnel to the nearest termination of the inventory's devices that can be had.
+    Connect(connect::Args),
+    /// End sessions of this host. Their addresses are free when the edge has taken its end down.
+    Disconnect(disconnect::Args),
     /// The tunnels, as declared and as they are; moving them.
     #[command(subcommand)]
     Tunnel(tunnel::Verb),
@@ -179,6 +185,8 @@ impl Cli {
             Verb::Status(args) => status::run(&context, &args),
             Verb::Events(args) => events::run(&context, &args),
             Verb::Latency(args) => latency::run(&context, &args),
+            Verb::Connect(args) => connect::run(&context, &args),
+            Verb::Disconnect(args) => disconnect::run(&context, &args),
             Verb::Tunnel(verb) => tunnel::run(&context, &verb),
             Verb::Pool(verb) => pool::run(&context, &verb),
             Verb::Lease(verb) => lease::run(&context, &verb),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::connect;
 use super::context::Context;
 use super::output::{one_line, or_dash, rows, table};
 use super::source::Source;
@@ -81,10 +82,10 @@ pub fn here(context: &Context, config: &Config) -> anyhow::Result<StatusView> {
 
 /// The table, and under it what else there is to know.
 pub fn text(status: &StatusView, now: Timestamp) -> String {
-    let StatusView { version: _, config: _, tunnels: shown, orphans, notes } = status;
+    let StatusView { version: _, config: _, tunnels: shown, sessions, orphans, notes } = status;
     let orphans = orphans.iter().map(|orphan| format!("? orphan: {}\n", one_line(orphan)));
     let notes = notes.iter().map(|note| format!("# {}\n", one_line(note)));
-    tunnels(shown, now) + &orphans.chain(notes).collect::<String>()
+    tunnels(shown, now) + &connect::sessions(sessions) + &orphans.chain(notes).collect::<String>()
 }
 
 /// The table of tunnels, and under it why some are not up.
@@ -202,6 +203,7 @@ mod tests {
             version: "0".to_owned(),
             config: "a.toml".to_owned(),
             tunnels: vec![tunnel("ams"), refused],
+            sessions: Vec::new(),
             orphans: vec!["link gh-lost".to_owned()],
             notes: vec!["a note".to_owned()],
         };

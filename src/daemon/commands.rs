@@ -1,15 +1,14 @@
 //! What the API asks of the loop, and what it answers.
 
-use std::collections::BTreeSet;
-
 use super::keeper::{Aim, Keeper};
 use super::measured;
+use super::part::changed;
 use super::publisher::{event_view, sentence};
 use super::source::Bad;
 use crate::api::{Answer, Command, Failure, Request};
 use crate::config::Config;
-use crate::model::{EventKind, TunnelName};
-use crate::reconcile::{self, Goal, Turn, view};
+use crate::model::EventKind;
+use crate::reconcile::{self, Goal, Turn, part, view};
 use crate::store::State;
 
 impl Keeper {
@@ -34,6 +33,8 @@ impl Keeper {
                 let (at, survey) = (self.clock.moment(), &self.prober.survey);
                 Ok(Answer::Latency(measured::latency(survey, &census, reflected, at.up, at.wall_ms)))
             }
+            Command::Connect(ask) => return self.connect(&ask, reply),
+            Command::Disconnect { tunnel } => return self.disconnect(&tunnel, reply),
             Command::Move { tunnel, to } => self.move_by_hand(&tunnel, to),
             Command::Hold { tunnel, held } => self.hold(&tunnel, held),
         };
@@ -52,6 +53,8 @@ impl Keeper {
         self.notify.reloading();
         let answer = match self.source.read() {
             Ok(config) => {
+                // Without a name its sessions would be nobody's.
+                part::me(&config.role).map_err(|error| Failure::Wrong(sentence(error)))?;
                 self.take_over(config);
                 if all {
                     self.chronicle.forget();
@@ -79,18 +82,20 @@ impl Keeper {
     }
 
     fn take_over(&mut self, config: Config) {
-        let changed = changed(&self.config, &config);
+        let changed = changed(&self.declared, &config);
         let mut text = format!("{} was read again: {} tunnel(s) changed", self.source.name(), changed.len());
-        if restart_needed(&self.config, &config) {
+        if restart_needed(&self.declared, &config) {
             text.push_str(
                 "; the socket, its group and readers, and state_dir are taken over at the next start",
             );
         }
         self.chronicle.redeclared(&changed);
-        self.config = Config {
-            daemon: crate::config::DaemonConfig { rest: config.daemon.rest, ..self.config.daemon.clone() },
+        self.declared = Config {
+            daemon: crate::config::DaemonConfig { rest: config.daemon.rest, ..self.declared.daemon.clone() },
             ..config
         };
+        self.take_part();
+        self.compose();
         self.record(EventKind::Reload, text);
     }
 
@@ -138,12 +143,6 @@ impl Keeper {
     fn outcome(&mut self, aim: Aim) -> Result<Answer, Failure> {
         self.turn(aim, view::outcome).map(Answer::Outcome).map_err(Failure::Failed)
     }
-}
-
-/// Tunnels that are new, gone, or declared otherwise.
-fn changed(before: &Config, now: &Config) -> BTreeSet<TunnelName> {
-    let names = before.tunnels.keys().chain(now.tunnels.keys());
-    names.filter(|name| before.tunnels.get(*name) != now.tunnels.get(*name)).cloned().collect()
 }
 
 /// Was something changed that a running daemon keeps as it is?

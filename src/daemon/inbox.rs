@@ -1,4 +1,5 @@
-//! What reaches the loop from outside: requests through a bounded queue, signals as flags, and a bell for both.
+//! What reaches the loop from outside: requests, reports and news through bounded queues, signals as flags, and a bell
+//! for all.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -10,6 +11,8 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 
 use crate::api::{Failure, Request};
 use crate::probe::Report;
+use crate::reconcile::part::Kept;
+use crate::registry::Registry;
 
 /// Requests that wait at once; one more is told to come again.
 const LENGTH: usize = 64;
@@ -17,11 +20,30 @@ const LENGTH: usize = 64;
 /// Batches of reports that wait at once.
 const REPORTS: usize = 1024;
 
+/// News that wait at once; who has more waits.
+const NEWS: usize = 16;
+
+/// Word of the inventory.
+#[derive(Debug)]
+pub enum News {
+    /// What of it concerns this host, as it is now.
+    Seen { registry: Box<Registry>, kept: Box<Kept> },
+    /// It cannot be read or watched, and why. It is tried again.
+    Away(String),
+    /// Something was written into it.
+    Done(String),
+    /// Something that is owed cannot be written now, and why. It is tried again.
+    Owed { what: String, why: String },
+    /// A session was begun or ended for who asked.
+    Asked(String),
+}
+
 /// The loop's end.
 #[derive(Debug)]
 pub struct Inbox {
     requests: Receiver<Request>,
     reports: Receiver<Vec<Report>>,
+    news: Receiver<(u64, News)>,
     bell: Arc<Bell>,
 }
 
@@ -30,6 +52,7 @@ pub struct Inbox {
 pub struct Outbox {
     requests: SyncSender<Request>,
     reports: SyncSender<Vec<Report>>,
+    news: SyncSender<(u64, News)>,
     bell: Arc<Bell>,
 }
 
@@ -53,8 +76,9 @@ pub fn open() -> nix::Result<(Outbox, Inbox)> {
     });
     let (asked, requests) = sync_channel(LENGTH);
     let (measured, reports) = sync_channel(REPORTS);
-    let outbox = Outbox { requests: asked, reports: measured, bell: Arc::clone(&bell) };
-    Ok((outbox, Inbox { requests, reports, bell }))
+    let (told, news) = sync_channel(NEWS);
+    let outbox = Outbox { requests: asked, reports: measured, news: told, bell: Arc::clone(&bell) };
+    Ok((outbox, Inbox { requests, reports, news, bell }))
 }
 
 impl Outbox {
@@ -77,6 +101,13 @@ impl Outbox {
                 Ok(())
             }
             Err(TrySendError::Full(reports) | TrySendError::Disconnected(reports)) => Err(reports),
+        }
+    }
+
+    /// Word of the inventory at this place. Waits while there is no room; where the loop has ended, nobody hears it.
+    pub fn tell(&self, place: u64, news: News) {
+        if self.news.send((place, news)).is_ok() {
+            self.bell.ring();
         }
     }
 
@@ -112,6 +143,11 @@ impl Inbox {
     /// Probes that came to their end since this was asked last.
     pub fn reports(&self) -> Vec<Report> {
         self.reports.try_iter().flatten().collect()
+    }
+
+    /// Word of the inventory at a place, in order.
+    pub fn news(&self) -> Option<(u64, News)> {
+        self.news.try_recv().ok()
     }
 
     /// Is the loop to end?

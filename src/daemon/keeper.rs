@@ -9,10 +9,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::chronicle::{Around, Chronicle, event};
 use super::clock::Clock;
-use super::inbox::Inbox;
+use super::inbox::{Inbox, Outbox};
 use super::measured::probes;
 use super::mirrored::Mirrored;
 use super::notify::Notify;
+use super::part::Part;
 use super::prober::Prober;
 use super::publisher::{Publisher, Shown, links, sentence};
 use super::source::Source;
@@ -40,7 +41,15 @@ const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs
 /// The loop and its state.
 pub struct Keeper {
     pub source: Source,
+    /// As the file says.
+    pub declared: Config,
+    /// That, and what the inventory asks of this host.
     pub config: Config,
+    /// This host's part of an inventory, and how many there were.
+    pub part: Option<Part>,
+    pub parts: u64,
+    /// The way to this loop, for threads that it starts.
+    pub outbox: Outbox,
     pub kernel: Mirrored,
     pub state: State,
     pub chronicle: Chronicle,
@@ -106,9 +115,11 @@ impl Keeper {
             if self.inbox.reloading() {
                 self.reload_on_signal();
             }
+            self.hear_inventory();
             self.answer_some();
             self.judge();
             self.keep();
+            self.pay();
         }
         self.end();
     }
@@ -128,6 +139,7 @@ impl Keeper {
     }
 
     fn begin(&mut self) {
+        self.compose();
         self.keep();
         let text = format!(
             "greyhound {} keeps {} tunnel(s) of {}",
@@ -254,7 +266,10 @@ impl Keeper {
         let shown = shown(&outcome);
         match aim {
             Aim::Flush { .. } => self.prober.rest(&self.config),
-            Aim::Keep | Aim::Now => self.prober.follow(&self.config, &outcome.last),
+            Aim::Keep | Aim::Now => {
+                let offered = self.part.as_ref().map(|part| &part.offered);
+                self.prober.follow(&self.config, offered, &outcome.last);
+            }
         }
         self.last = Some(outcome.last);
         self.show();
@@ -358,9 +373,12 @@ impl Keeper {
             notes.push("flushed: nothing is kept until apply, reload or a restart".to_owned());
         }
         notes.extend(self.prober.notes());
+        notes.extend(self.part.iter().flat_map(Part::notes));
         let probes = probes(&self.prober.survey, self.clock.up());
         let counters = &self.counters;
-        let shown = Shown { config: &self.config, look, counters, probes, notes: &notes };
+        let measured = self.prober.survey.measured(self.clock.up());
+        let part = self.part.as_ref().map(|part| (&part.me, &part.registry, &measured));
+        let shown = Shown { config: &self.config, look, counters, probes, notes: &notes, part };
         if let Err(error) = self.publisher.show(shown, &self.state) {
             tracing::error!("the state cannot be read: {}", sentence(error));
         }

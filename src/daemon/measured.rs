@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::api::dto::{LatencyView, MethodView, NotBelievedView, ProbeView, ReflectorView, TerminationView};
-use crate::model::{Method, Oddities, TunnelName};
+use crate::model::{Method, Oddities};
 use crate::probe::figures::ms;
 use crate::probe::liveness;
 use crate::probe::score::Latency;
@@ -24,7 +24,7 @@ pub fn latency(
     at_ms: u64,
 ) -> LatencyView {
     let rows = survey.rows(now, SERIES).into_iter();
-    let rows = rows.map(|(tunnel, row)| termination(&tunnel, row, census, now));
+    let rows = rows.map(|row| termination(row, census, now));
     LatencyView {
         at_ms,
         terminations: rows.collect(),
@@ -43,14 +43,14 @@ fn reflector(reflected: Reflected) -> ReflectorView {
     ReflectorView { answered, malformed, forbidden, echoing, limited, elsewhere, unsent }
 }
 
-fn termination(tunnel: &TunnelName, row: Row, census: &Census, now: Duration) -> TerminationView {
+fn termination(row: Row, census: &Census, now: Duration) -> TerminationView {
     let Row { entry, target, in_use, shunned, methods } = row;
     let odd = |method| census.each.get(&(target.clone(), method)).copied().unwrap_or_default();
     let method = |(method, summary, series): (Method, Summary, Vec<Option<Duration>>)| {
         method_view(method, &summary, &series, odd(method), now)
     };
     TerminationView {
-        device: tunnel.to_string(),
+        device: entry.device.clone(),
         interface: entry.interface.clone(),
         termination: entry.address,
         source: target.source,

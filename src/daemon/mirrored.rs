@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use crate::model::{Counters, Observed};
+use crate::model::{Counters, Observed, Path};
 use crate::netlink::mirror::Causes;
 use crate::netlink::{Error, Mirror, Netlink, Requests, StepError, Watch};
 use crate::plan::PlannedStep;
@@ -86,6 +86,11 @@ impl Mirrored {
     /// What was asked of the kernel so far.
     pub fn requests(&self) -> Requests {
         self.netlink.requests()
+    }
+
+    /// The way to one address, as it is now; `None`: there is none.
+    pub fn path(&mut self, to: Ipv4Addr) -> Result<Option<Path>, Error> {
+        self.netlink.path(to, &self.mirror.observed().links)
     }
 
     /// What these links have carried, by ifindex.

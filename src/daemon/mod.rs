@@ -10,6 +10,10 @@
 //! | `keeper` | the loop: hear, turn, tell |
 //! | `commands` | what the API asks of the loop |
 //! | `moves` | tunnels that move, by what is measured or by hand |
+//! | `part` | what of the inventory is known here, and what this host owes it |
+//! | `lookout` | watches the inventory, on a thread of its own |
+//! | `clerk` | writes into it, on a thread of its own |
+//! | `sessions`, `session_view` | sessions that somebody asks for; sessions as they are shown |
 //! | `prober` | the engine that asks, and the survey that knows what came of it |
 //! | `measured` | what was measured, as it is shown |
 //! | `mirrored` | the kernel as the loop sees it: a mirror kept true by events |
@@ -23,18 +27,23 @@
 //! | `log` | text or JSON on standard error |
 
 mod chronicle;
+mod clerk;
 mod clock;
 mod commands;
 mod damping;
 mod inbox;
 mod keeper;
 mod log;
+mod lookout;
 mod measured;
 mod mirrored;
 mod moves;
 mod notify;
+mod part;
 mod prober;
 mod publisher;
+mod session_view;
+mod sessions;
 mod source;
 mod start;
 

@@ -64,7 +64,11 @@ impl Keeper {
         };
         let events: Vec<Event> = changes.iter().map(told).collect();
         self.publisher.record(&mut self.state, &events);
-        if !events.is_empty() {
+        // Nothing is routed into a session's tunnel that is down.
+        if !events.is_empty() && self.compose() && !self.flushed {
+            // What went wrong is told by the turn.
+            let _ = self.turn(Aim::Keep, |_| ());
+        } else if !events.is_empty() {
             self.show();
         }
     }

@@ -12,7 +12,7 @@ use super::inbox::Outbox;
 use super::publisher::sentence;
 use crate::config::Config;
 use crate::model::{Learnt, Link, Reflecting, Target, Tunnel, TunnelName};
-use crate::probe::survey::{Inside, Subject, Survey};
+use crate::probe::survey::{Inside, Place, Subject, Survey};
 use crate::probe::{self, Ask, Census, Engine, Reflected, Reflector, Report, Settings, engine, reflector};
 use crate::reconcile::Look;
 
@@ -100,8 +100,8 @@ impl Prober {
         self.trouble.iter().cloned().chain(reflector).chain(self.crowded.iter().cloned())
     }
 
-    /// The tunnels are as this look says.
-    pub fn follow(&mut self, config: &Config, look: &Look) {
+    /// The tunnels are as this look says, and these terminations are offered.
+    pub fn follow(&mut self, config: &Config, offered: Option<&BTreeMap<Ipv4Addr, Place>>, look: &Look) {
         let enabled = config.tunnels.values().filter(|tunnel| tunnel.enable);
         let links = look.observed.by_name();
         let here: BTreeSet<Ipv4Addr> = look.observed.addresses.iter().map(|own| own.address.ip()).collect();
@@ -111,6 +111,7 @@ impl Prober {
         };
         let subjects = enabled.filter_map(subject);
         self.survey.forget_all_but(|name| config.tunnels.contains_key(name));
+        self.survey.set_offered(look.probe, offered.cloned().unwrap_or_default());
         self.survey.set(self.clock.up(), &config.probe, subjects.collect());
         self.looked = None;
         let again = self.again();
@@ -156,6 +157,7 @@ impl Prober {
 
     /// Nothing is kept, so nothing is probed.
     pub fn rest(&mut self, config: &Config) {
+        self.survey.set_offered(None, BTreeMap::new());
         self.survey.set(self.clock.up(), &config.probe, BTreeMap::new());
         self.looked = None;
         self.reflect(None, false);
@@ -278,7 +280,15 @@ fn settings(declared: &Reflecting, config: &Config, look: &Look) -> Settings {
     let links = look.observed.by_name();
     let ours = || enabled().filter_map(|tunnel| links.get(tunnel.name.link().as_str()).copied());
     Settings {
-        addresses: Some(locals.chain(enabled().map(|tunnel| tunnel.overlay.ip())).collect()),
+        addresses: Some(
+            config
+                .offered
+                .iter()
+                .copied()
+                .chain(locals)
+                .chain(enabled().map(|tunnel| tunnel.overlay.ip()))
+                .collect(),
+        ),
         allow: declared.allow.iter().copied().chain(peers).collect(),
         rate: declared.packets,
         tunnels: ours().map(|link| link.index).collect(),

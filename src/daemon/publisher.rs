@@ -5,11 +5,15 @@ use std::sync::Arc;
 
 use tokio::sync::{broadcast, watch};
 
+use super::session_view;
 use crate::api::Snapshot;
 use crate::api::dto::{CountersView, EventView, PlanView, PoolsView, ProbeView, RepairView, StatusView};
 use crate::config::Config;
 use crate::model::{Counters, Event, EventKind, TunnelName};
+use crate::reconcile::part::Me;
 use crate::reconcile::{self, Look, locals, view};
+use crate::registry::Registry;
+use crate::registry::offers::Measured;
 use crate::store::{self, State};
 
 /// The ends that the loop holds.
@@ -31,6 +35,8 @@ pub struct Shown<'a> {
     pub probes: BTreeMap<String, ProbeView>,
     /// What an operator should know beyond the plan's own notes.
     pub notes: &'a [String],
+    /// Of an inventory: who this host is, what is known of it, how far its terminations are.
+    pub part: Option<(&'a Me, &'a Registry, &'a Measured)>,
 }
 
 impl Publisher {
@@ -59,7 +65,7 @@ impl Publisher {
 
     /// Puts what is shown into the snapshot.
     pub fn show(&self, shown: Shown<'_>, state: &State) -> Result<(), store::Error> {
-        let Shown { config, look, counters, mut probes, notes } = shown;
+        let Shown { config, look, counters, mut probes, notes, part } = shown;
         let book = state.book()?;
         let foreign = locals::foreign(&look.observed, &config.tunnels, &look.owned);
         let mut status = view::status(&self.config_name, config, look, &book);
@@ -69,6 +75,9 @@ impl Publisher {
             tunnel.probe = probes.remove(&tunnel.name);
             let down = tunnel.probe.as_ref().and_then(|probe| probe.liveness_why.clone());
             tunnel.reasons.extend(down);
+        }
+        if let Some((me, registry, measured)) = part {
+            status.sessions = session_view::all(me, registry, measured, &status.tunnels);
         }
         let snapshot = Snapshot {
             ready: true,
@@ -90,6 +99,7 @@ pub fn nothing(config_name: &str) -> Snapshot {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             config: config_name.to_owned(),
             tunnels: Vec::new(),
+            sessions: Vec::new(),
             orphans: Vec::new(),
             notes: Vec::new(),
         },
@@ -159,6 +169,7 @@ fn log(event: &Event) {
         | EventKind::Adopt
         | EventKind::Flush
         | EventKind::Move
-        | EventKind::Live => tracing::info!(kind = kind.name(), tunnel, "{text}"),
+        | EventKind::Live
+        | EventKind::Session => tracing::info!(kind = kind.name(), tunnel, "{text}"),
     }
 }

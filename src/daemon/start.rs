@@ -19,6 +19,7 @@ use super::log::{self, Format};
 use super::mirrored::Mirrored;
 use super::moves::lessons;
 use super::notify::Notify;
+use super::part::Part;
 use super::prober::Prober;
 use super::publisher::{Publisher, nothing};
 use super::source::{Bad, Source};
@@ -79,9 +80,14 @@ pub fn run(options: &Options) -> anyhow::Result<Ended> {
     let clock = Clock::start();
     let learnt = lessons(&mut state, clock.moment())?;
     let prober = Prober::start(&config, learnt, clock, outbox.clone());
+    let part = Part::start(&config, &state, 0, &outbox)?;
     let keeper = Keeper {
         source,
+        declared: config.clone(),
         config,
+        part,
+        parts: 0,
+        outbox: outbox.clone(),
         kernel,
         state,
         chronicle: Chronicle::default(),

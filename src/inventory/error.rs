@@ -24,6 +24,9 @@ pub enum Error {
     NoLog { path: PathBuf },
     #[error("{path} is no path of a file: name one, such as /var/lib/greyhound-inventory/inventory.db")]
     NoFile { path: PathBuf },
+    /// One that is empty would say that nothing is there.
+    #[error("{path} is gone, and is not made anew: bring it back")]
+    Gone { path: PathBuf },
     /// Another error of watching.
     #[error("cannot watch {path}")]
     Watch { path: PathBuf, source: nix::Error },

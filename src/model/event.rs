@@ -35,11 +35,13 @@ pub enum EventKind {
     Move,
     /// The other end of a tunnel answers through it, or does not.
     Live,
+    /// A session began or ended, or something was written into the inventory or could not be.
+    Session,
 }
 
 impl EventKind {
     /// Every kind, each one once.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Start,
         Self::Stop,
         Self::Reload,
@@ -54,6 +56,7 @@ impl EventKind {
         Self::Flush,
         Self::Move,
         Self::Live,
+        Self::Session,
     ];
 
     /// The word that the store and the API have for it.
@@ -73,6 +76,7 @@ impl EventKind {
             Self::Flush => "flush",
             Self::Move => "move",
             Self::Live => "live",
+            Self::Session => "session",
         }
     }
 

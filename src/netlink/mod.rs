@@ -57,7 +57,7 @@ pub use mirror::Mirror;
 pub use socket::Requests;
 pub use watch::{Drained, Watch};
 
-use crate::model::{Counters, Observed};
+use crate::model::{Counters, Link, Observed, Path};
 use crate::plan::PlannedStep;
 use indexes::Indexes;
 use socket::Transport;
@@ -87,6 +87,11 @@ impl Netlink {
     /// every try is an error, never a result.
     pub fn observe(&mut self, remotes: &BTreeSet<Ipv4Addr>) -> Result<Observed, Error> {
         observe::observe(&mut self.transport, remotes)
+    }
+
+    /// The way to one address, with the mark that outer packets carry; `None`: there is none. `links`: as they are.
+    pub fn path(&mut self, to: Ipv4Addr, links: &BTreeMap<u32, Link>) -> Result<Option<Path>, Error> {
+        Ok(observe::paths(&mut self.transport, &[to].into(), links)?.remove(&to))
     }
 
     /// A full observation into the mirror: after a loss, and now and then for what makes no event.

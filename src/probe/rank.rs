@@ -30,7 +30,7 @@ impl Entry {
 
     /// Measured ones by their figure, then stale, then unknown, then unreachable ones; equals as declared, then
     /// by address.
-    fn key(&self) -> (u8, Option<Latency>, usize, Ipv4Addr) {
+    pub(super) fn key(&self) -> (u8, Option<Latency>, usize, Ipv4Addr) {
         let class = match self.health.standing {
             Standing::Measured(_) => 0,
             Standing::Stale { .. } => 1,

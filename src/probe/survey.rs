@@ -3,11 +3,15 @@
 //! | file | what is in it |
 //! |---|---|
 //! | [`subject`] | a tunnel as the survey sees it |
+//! | [`rows`] | what was measured, line by line |
+//! | [`offered`] | terminations that no tunnel leads to yet |
 //! | `course` | what is known of one tunnel |
 //! | `lessons` | what of it outlives a restart |
 
 mod course;
 mod lessons;
+pub mod offered;
+pub mod rows;
 pub mod subject;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +19,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::book::{Ask, Pace, Report};
-use super::choice::{Decision, Shunned, Sight};
+use super::choice::{Decision, Sight};
 use super::liveness::{self, Change};
 use super::rank::{Entry, Ranking};
 use super::score::{FRESH, Health};
@@ -23,7 +27,11 @@ use super::window::{Limits, Summary, Window};
 use crate::model::{Learnt, Method, Outcome, Probing, Target, TunnelName};
 use course::{Course, pace};
 use lessons::Lessons;
+pub use offered::Place;
+pub use rows::Row;
 pub use subject::{Inside, Subject};
+
+use offered::Offered;
 
 /// The pace of probes to all candidates of a tunnel that may be down: a few answers before it is called so.
 const URGENT: Duration = Duration::from_millis(200);
@@ -51,17 +59,7 @@ pub struct Survey {
     /// Of whom there is news since they were decided about.
     stirred: BTreeSet<TunnelName>,
     lessons: Lessons,
-}
-
-/// One line of what was measured.
-#[derive(Clone, Debug)]
-pub struct Row {
-    pub entry: Entry,
-    pub target: Target,
-    pub in_use: bool,
-    /// Why the tunnel does not move here for being better; of the one in use there is nothing to say.
-    pub shunned: Option<Shunned>,
-    pub methods: Vec<(Method, Summary, Vec<Option<Duration>>)>,
+    offered: Offered,
 }
 
 /// Where one tunnel stands.
@@ -86,6 +84,7 @@ impl Survey {
             upstream: None,
             stirred: BTreeSet::new(),
             lessons: Lessons::new(learnt),
+            offered: Offered::default(),
         }
     }
 
@@ -116,6 +115,11 @@ impl Survey {
                 self.users.entry(target).or_default().push(name.clone());
             }
         }
+        for target in self.offered.targets() {
+            if !self.leads_there(target.address) {
+                self.users.entry(target).or_default();
+            }
+        }
         self.windows.retain(|target, _| self.users.contains_key(target));
     }
 
@@ -140,6 +144,11 @@ impl Survey {
                 let ask = Ask { methods: course.inner_paces(now), port: self.probing.port, count: None };
                 merge(&mut asks, target, ask);
             }
+        }
+        for target in self.users.iter().filter(|(_, users)| users.is_empty()).map(|(target, _)| target) {
+            let pace = pace(self.usual_interval(now, target));
+            let methods = self.probing.methods.iter().map(|method| (*method, pace)).collect();
+            merge(&mut asks, target.clone(), Ask { methods, port: self.probing.port, count: None });
         }
         asks
     }
@@ -263,29 +272,6 @@ impl Survey {
         doubted.map(|(name, _)| name.clone()).collect()
     }
 
-    /// All terminations by tunnel, each tunnel's best first; the newest `series` round trips of each method.
-    pub fn rows(&self, now: Duration, series: usize) -> Vec<(TunnelName, Row)> {
-        let mut rows = Vec::new();
-        for (name, course) in &self.courses {
-            for entry in self.ranking(now, name, course).entries() {
-                let target = course.subject.to(entry.address);
-                let in_use = entry.address == course.subject.current;
-                let windows = self.windows.get(&target).into_iter().flatten();
-                let methods = windows
-                    .map(|(method, window)| (*method, window.summary(now), window.series(now, series)));
-                let row = Row {
-                    methods: methods.collect(),
-                    in_use,
-                    shunned: course.chooser.shunned(now, entry.address).filter(|_| !in_use),
-                    entry: entry.clone(),
-                    target,
-                };
-                rows.push((name.clone(), row));
-            }
-        }
-        rows
-    }
-
     /// Where each tunnel stands.
     pub fn briefs(&self, now: Duration) -> BTreeMap<TunnelName, Brief> {
         let brief = |course: &Course| Brief {
@@ -330,18 +316,24 @@ impl Survey {
     }
 
     fn outer_interval(&self, now: Duration, course: &Course, target: &Target) -> Duration {
-        let usual = self.probing.interval;
+        let usual = self.usual_interval(now, target);
         let windows = || self.windows.get(target).into_iter().flat_map(BTreeMap::values);
-        let asked = windows().map(|window| window.series(now, FIRST).len()).max().unwrap_or(0);
         let lost = || windows().all(|window| window.series(now, 1) == [None]);
         let choice = course.subject.candidates.len() > 1;
         match course.liveness.state() {
-            _ if asked < FIRST => usual.min(WORRIED),
             _ if !choice => usual,
             liveness::State::Down(_) => usual.min(WORRIED),
             _ if target.address == course.subject.current && lost() => usual.min(WORRIED),
             _ => usual,
         }
+    }
+
+    /// The pace of a target that nothing presses for: at first it is asked sooner.
+    fn usual_interval(&self, now: Duration, target: &Target) -> Duration {
+        let windows = self.windows.get(target).into_iter().flat_map(BTreeMap::values);
+        let asked = windows.map(|window| window.series(now, FIRST).len()).max().unwrap_or(0);
+        let usual = self.probing.interval;
+        if asked < FIRST { usual.min(WORRIED) } else { usual }
     }
 }
 

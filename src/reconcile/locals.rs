@@ -53,10 +53,11 @@ pub fn lease(
 }
 
 /// The address that probes leave from for tunnels that have none, so that what is measured then is measured from where
-/// a tunnel of this host will be. It is leased when it is first needed, and stays as long as a pool has it and no tunnel
-/// needs it; `None`: no pool has one.
+/// a tunnel of this host will be. It is leased when it is first needed, or is needed always (`standing`), and stays as
+/// long as a pool has it and no tunnel needs it; `None`: no pool has one.
 pub fn probe(
     tunnels: &BTreeMap<TunnelName, Tunnel>,
+    standing: bool,
     locals: &Locals,
     supply: &Supply<'_>,
     change: &mut Change<'_>,
@@ -68,7 +69,7 @@ pub fn probe(
         held = None;
     }
     let homeless = locals.iter().any(|(name, local)| local.is_err() && tunnels.contains_key(name));
-    if held.is_none() && !homeless {
+    if held.is_none() && !homeless && !standing {
         return Ok(None);
     }
     Ok(one(change, supply, &ask)?.ok())
@@ -251,7 +252,7 @@ mod tests {
         let supply = Supply { pools: &config.pools, foreign: &Foreign::new(), rest: 3600, now: 1_000_000 };
         let both = state.change::<_, Error>(|change| {
             let locals = lease(&config.tunnels, &supply, &Observed::default(), change)?;
-            let probe = probe(&config.tunnels, &locals, &supply, change)?;
+            let probe = probe(&config.tunnels, false, &locals, &supply, change)?;
             Ok((locals, probe))
         });
         both.unwrap()

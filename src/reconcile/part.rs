@@ -2,12 +2,15 @@
 //! declaration together with the tunnels that it asks for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
 
 use super::Error;
 use crate::config::Config;
 use crate::model::{DeviceCode, HostName, Role, SessionKey, Tunnel, TunnelName};
 use crate::registry::transfer::{self, Document};
-use crate::registry::{Kind, Record as _, Registry, RowName, Snapshot, ends};
+use crate::registry::{Kind, Record as _, Registry, Revision, RowName, Snapshot, ends};
 use crate::store::{self, State};
 
 /// The rows that say what hosts and devices have to do. The others are for who gives addresses out.
@@ -30,6 +33,17 @@ pub struct Whole {
     pub config: Config,
     /// Sessions whose tunnel cannot be built beside what is declared, and why.
     pub aside: BTreeMap<SessionKey, String>,
+}
+
+/// What is kept for when the inventory is away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// The inventory's file.
+    pub place: PathBuf,
+    /// The inventory was at this one.
+    pub revision: Revision,
+    /// The rows that concern this host.
+    pub document: Document,
 }
 
 /// Who this host is; `None`: it has no part in an inventory.
@@ -76,18 +90,19 @@ pub fn excerpt(snapshot: &Snapshot, registry: &Registry, me: &Me) -> Document {
 }
 
 /// The part as it was seen last; `None`: none ever was.
-pub fn kept(state: &State) -> Result<Option<Registry>, Error> {
+pub fn kept(state: &State) -> Result<Option<(Kept, Registry)>, Error> {
     let unusable = |why: String| Error::Part { why };
     let note = state.note(NAME).map_err(|source| unusable(source.to_string()))?;
     let Some(note) = note else { return Ok(None) };
-    let document: Document = serde_json::from_str(&note).map_err(|error| unusable(error.to_string()))?;
-    let snapshot = document.snapshot().map_err(|unfit| unusable(unfit.to_string()))?;
-    Registry::new(&snapshot).map(Some).map_err(|refused| unusable(refused.to_string()))
+    let kept: Kept = serde_json::from_str(&note).map_err(|error| unusable(error.to_string()))?;
+    let snapshot = kept.document.snapshot().map_err(|unfit| unusable(unfit.to_string()))?;
+    let registry = Registry::new(&snapshot).map_err(|refused| unusable(refused.to_string()))?;
+    Ok(Some((kept, registry)))
 }
 
 /// Keeps the part, in the place of the last.
-pub fn keep(state: &mut State, document: &Document) -> Result<(), store::Error> {
-    let note = serde_json::to_string(document).unwrap_or_default();
+pub fn keep(state: &mut State, kept: &Kept) -> Result<(), store::Error> {
+    let note = serde_json::to_string(kept).unwrap_or_default();
     state.change(|change| change.note(NAME, &note))
 }
 
@@ -98,12 +113,13 @@ pub fn with_kept(declared: Config) -> Result<Config, Error> {
     let state = State::open_copy(&directory)
         .map_err(|source| Error::State { directory, source: Box::new(source) })?;
     Ok(match kept(&state)? {
-        Some(registry) => whole(&declared, &registry, &me, &BTreeSet::new()).config,
+        Some((_, registry)) => whole(&declared, &registry, &me, &BTreeSet::new()).config,
         None => declared,
     })
 }
 
-/// The declaration together with what the registry asks of this host. Nothing is routed into the tunnels of `down`.
+/// The declaration together with what the registry asks of this host. A host routes
+/// nothing into the tunnels of `down`.
 pub fn whole(declared: &Config, registry: &Registry, me: &Me, down: &BTreeSet<TunnelName>) -> Whole {
     let mut whole = Whole { config: declared.clone(), aside: BTreeMap::new() };
     let tunnels = match (me, &declared.role) {
@@ -125,7 +141,7 @@ pub fn whole(declared: &Config, registry: &Registry, me: &Me, down: &BTreeSet<Tu
             whole.aside.insert(key, why);
             continue;
         }
-        if down.contains(&tunnel.name) {
+        if matches!(me, Me::Host(_)) && down.contains(&tunnel.name) {
             tunnel.routes.clear();
             tunnel.groups.clear();
         }

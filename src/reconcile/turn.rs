@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::locals::{self, Locals};
 use super::{Error, claims};
 use crate::config::Config;
-use crate::model::{Chosen, Desired, HolderName, LeaseState, Observed, Owned, Timestamp, TunnelName};
+use crate::model::{Chosen, Desired, HolderName, LeaseState, Observed, Owned, Role, Timestamp, TunnelName};
 use crate::netlink::{self, Netlink, StepError};
 use crate::plan::{Declared, Orphans, Plan, PlannedStep, Step, desire, plan, render};
 use crate::store::{self, Change, State, Supply};
@@ -178,9 +178,11 @@ impl<K: Kernel> Turn<'_, K> {
         let foreign = locals::foreign(observed, &config.tunnels, owned);
         let rest = config.daemon.rest.as_secs();
         let supply = Supply { pools: &config.pools, foreign: &foreign, rest, now };
+        // A host that connects measures before it has a tunnel.
+        let connects = matches!(config.role, Role::Host(_));
         let leased = self.state.change(|change| {
             let locals = locals::lease(&config.tunnels, &supply, observed, change)?;
-            let probe = locals::probe(&config.tunnels, &locals, &supply, change)?;
+            let probe = locals::probe(&config.tunnels, connects, &locals, &supply, change)?;
             Ok(Leased { locals, probe })
         });
         leased.map_err(|source| self.state_error(source))

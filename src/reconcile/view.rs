@@ -59,6 +59,7 @@ pub fn status(config_name: &str, config: &Config, look: &Look, book: &Book) -> S
         version: env!("CARGO_PKG_VERSION").to_owned(),
         config: config_name.to_owned(),
         tunnels: tunnels(config, look, book),
+        sessions: Vec::new(),
         orphans: render::orphans(&look.plan.orphans, &look.observed),
         notes: look.plan.notes.clone(),
     }
@@ -152,6 +153,14 @@ fn step(planned: &PlannedStep, observed: &Observed) -> StepView {
         text,
         error: None,
     }
+}
+
+/// Is the tunnel in the kernel as it should be: its link, its addresses, its routes and the rules?
+pub fn is_up(tunnel: &Tunnel, look: &Look) -> bool {
+    let link = look.observed.link(tunnel.name.link().as_str());
+    let desired = look.desired.tunnels.get(&tunnel.name);
+    let touched = !pending(&tunnel.name, desired, look).is_empty();
+    desired.is_some() && state(tunnel, link, look, touched) == TunnelState::Up
 }
 
 fn tunnels(config: &Config, look: &Look, book: &Book) -> Vec<TunnelView> {

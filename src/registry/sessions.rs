@@ -227,7 +227,8 @@ fn place(
     check_seat(registry, device.sharing, address, client).map(|()| address)
 }
 
-fn check_device(registry: &Registry, device: &Device) -> Result<(), Refused> {
+/// May a device have one session more?
+pub fn check_device(registry: &Registry, device: &Device) -> Result<(), Refused> {
     let code = device.code.clone();
     if device.status != DeviceStatus::Activated {
         return Err(Refused::NotActivated { code, status: device.status });

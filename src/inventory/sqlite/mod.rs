@@ -37,6 +37,21 @@ impl Sqlite {
     }
 }
 
+impl Sqlite {
+    /// The same, for who knows that it was there: one that is gone is not made anew.
+    pub fn reopen(path: &Path) -> Result<Self, Error> {
+        match path.try_exists() {
+            Ok(false) => Err(Error::Gone { path: path.to_owned() }),
+            Ok(true) | Err(_) => Self::open(path),
+        }
+    }
+
+    /// Is its file still there?
+    pub fn is_there(&self) -> bool {
+        self.path.exists()
+    }
+}
+
 impl Backend for Sqlite {
     fn read(&self, kinds: &[Kind]) -> Result<Snapshot, Error> {
         rows::read(&self.conn, &self.path, kinds)

@@ -144,7 +144,7 @@ fn a_tunnel_that_dies_moves_to_who_is_known_to_be_alive_since() {
     assert!(matches!(changes[..], [(_, Change { from: Live::Up, to: Live::Down(_) })]), "{changes:?}");
     let moves = survey.decide(dead);
     assert_eq!(moves.len(), 1);
-    assert_eq!(moves[0].1.to(), Some(FAR));
+    assert_eq!(moves[0].to(), Some(FAR));
     survey.moved(dead, &ams(), FAR);
     assert_eq!(survey.decide(dead + MS(1)), []);
     assert_eq!(survey.briefs(dead)[&ams()].liveness, Live::Unknown, "a fresh verdict");
@@ -198,10 +198,10 @@ fn what_is_learnt_is_told_once() {
     assert_eq!(survey.lessons(), learnt(BTreeMap::new()));
     assert_eq!(survey.lessons(), BTreeMap::new());
     let dead = SEC(60) + MS(700);
-    assert_eq!(blocked(&mut survey, dead)[0].1.to(), Some(FAR));
+    assert_eq!(blocked(&mut survey, dead)[0].to(), Some(FAR));
     assert_eq!(survey.lessons(), learnt([(NEAR, Failure { at_ms: 60_700, times: 1 })].into()));
     survey.moved(dead, &ams(), FAR);
-    let near = survey.rows(dead, 1).into_iter().find(|(_, row)| row.entry.address == NEAR);
+    let near = survey.rows(dead, 1).into_iter().find(|row| row.entry.address == NEAR);
     let shunned = near.unwrap().1.shunned.unwrap().to_string();
     assert!(shunned.starts_with("this tunnel failed there: not moved to for being better"), "{shunned}");
 }
@@ -244,7 +244,7 @@ fn a_peer_that_answered_before_the_beginning_is_called_dead_when_it_does_not() {
 #[test]
 fn what_a_tunnel_learnt_goes_with_its_declaration() {
     let mut survey = survey_that_knows(failed(0, 1), Subject { current: FAR, ..subject() });
-    let shunned = |survey: &Survey| survey.rows(SEC(1), 1).iter().any(|(_, row)| row.shunned.is_some());
+    let shunned = |survey: &Survey| survey.rows(SEC(1), 1).iter().any(|row| row.shunned.is_some());
     assert!(shunned(&survey));
     // Not kept for a while, as when flushed.
     survey.forget_all_but(|_| true);
@@ -263,11 +263,11 @@ fn rows_are_ranked_and_say_which_is_in_use() {
     let mut survey = survey(subject());
     a_quiet_minute(&mut survey, 30, 20);
     let rows = survey.rows(SEC(60), 3);
-    let order: Vec<_> = rows.iter().map(|(_, row)| (row.entry.address, row.in_use)).collect();
+    let order: Vec<_> = rows.iter().map(|row| (row.entry.address, row.in_use)).collect();
     assert_eq!(order, [(FAR, false), (NEAR, true)]);
-    let (method, summary, series) = &rows[0].1.methods[0];
+    let (method, summary, series) = &rows[0].methods[0];
     assert_eq!((*method, summary.answered, series.len()), (Method::Icmp, 60, 3));
-    assert!(rows[0].1.entry.latency().unwrap() < rows[1].1.entry.latency().unwrap());
+    assert!(rows[0].entry.latency().unwrap() < rows[1].1.entry.latency().unwrap());
 }
 
 #[test]
@@ -279,10 +279,10 @@ fn what_stays_keeps_what_is_known_and_what_goes_is_forgotten() {
     let fewer = Subject { candidates: vec![NEAR], ..subject() };
     survey.set(SEC(60), &Probing::default(), [(ams(), fewer)].into());
     let rows = survey.rows(SEC(60), 1);
-    assert!(rows.len() == 1 && !rows[0].1.methods.is_empty());
+    assert!(rows.len() == 1 && !rows[0].methods.is_empty());
     let patient = Probing { interval: SEC(60), ..Probing::default() };
     survey.set(SEC(60), &patient, [(ams(), subject())].into());
-    assert!(!survey.rows(SEC(60), 1)[0].1.methods.is_empty(), "other figures forget nothing");
+    assert!(!survey.rows(SEC(60), 1)[0].methods.is_empty(), "other figures forget nothing");
     survey.set(SEC(60), &Probing::default(), BTreeMap::new());
     assert!(survey.asks(SEC(60)).is_empty() && survey.next(SEC(60)).is_none());
     // Late news of who is not asked any more.
@@ -304,7 +304,7 @@ fn time_is_always_ahead_whatever_happens() {
         }
         assert!(survey.next(now).is_none_or(|at| at > now), "{ms} ms");
     }
-    assert!(survey.rows(SEC(65), 1).iter().any(|(_, row)| row.in_use && row.entry.address == FAR));
+    assert!(survey.rows(SEC(65), 1).iter().any(|row| row.in_use && row.entry.address == FAR));
 }
 
 #[test]

@@ -150,12 +150,16 @@ fn what_is_kept_is_what_concerns_this_host_and_is_the_same_after_it_was_read_bac
     assert_eq!(kept(&state).unwrap(), None);
     let snapshot = snapshot();
     let registry = Registry::new(&snapshot).unwrap();
-    let edge = |code: &str| Me::Edge(DeviceCode::new(code).unwrap());
-    keep(&mut state, &excerpt(&snapshot, &registry, &edge("ams-1"))).unwrap();
-    let back = kept(&state).unwrap().unwrap();
+    let of = |code: &str| {
+        let document = excerpt(&snapshot, &registry, &Me::Edge(DeviceCode::new(code).unwrap()));
+        Kept { place: "/srv/inventory.db".into(), revision: snapshot.revision, document }
+    };
+    keep(&mut state, &of("ams-1")).unwrap();
+    let (same, back) = kept(&state).unwrap().unwrap();
+    assert_eq!(same, of("ams-1"));
     assert_eq!((back.sessions.len(), back.terminations.len(), back.leases.len()), (2, 2, 0));
-    keep(&mut state, &excerpt(&snapshot, &registry, &edge("fra-1"))).unwrap();
-    assert!(kept(&state).unwrap().unwrap().sessions.is_empty());
+    keep(&mut state, &of("fra-1")).unwrap();
+    assert!(kept(&state).unwrap().unwrap().1.sessions.is_empty());
     state.change::<_, store::Error>(|change| change.note(NAME, "{")).unwrap();
     assert!(kept(&state).unwrap_err().to_string().starts_with("what was kept of the inventory"));
 }
