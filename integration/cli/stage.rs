@@ -10,8 +10,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use greyhound::api::dto::{
-    CountersView, EventView, LatencyView, LeaseView, OutcomeView, PlanView, PoolView, PoolsView, ProbeView,
-    RepairView, StatusView, TerminationView, TunnelState, TunnelView,
+    BestView, CountersView, EventView, LatencyView, LeaseView, OutcomeView, PlanView, PoolView, PoolsView,
+    ProbeView, RepairView, SessionView, StatusView, StepsView, TerminationView, TunnelState, TunnelView,
 };
 use greyhound::api::{
     Access, Answer, Command, Error, Failure, Handle, Limits, Readers, Request, Snapshot, Socket, serve,
@@ -209,6 +209,14 @@ async fn paper(mut asked: mpsc::Receiver<Request>, kept: Vec<EventView>, file: P
             Command::Flush { orphans } => {
                 Ok(Answer::Outcome(outcome(&format!("Flushed on paper, orphans: {orphans}."))))
             }
+            Command::Connect(ask) if ask.kind == "unicast" => {
+                Ok(Answer::Session(Box::new(session("requested", 0))))
+            }
+            Command::Connect(_) => Err(Failure::Nothing {
+                sentence: "no termination can be had".to_owned(),
+                reasons: vec!["ams-1: it is full on paper".to_owned()],
+            }),
+            Command::Disconnect { .. } => Ok(Answer::Session(Box::new(session("ending", 0)))),
             Command::Plan => Ok(Answer::Plan(plan("Planned on paper."))),
             Command::Events { since, limit } => Ok(Answer::Events(select(&kept, since, limit))),
         };
@@ -244,11 +252,40 @@ fn outcome(summary: &str) -> OutcomeView {
     OutcomeView { summary: summary.to_owned(), done: 1, failed: vec![], elapsed_ms: 2, left: plan("") }
 }
 
+/// So many of its steps were seen.
+pub fn session(state: &str, steps: usize) -> SessionView {
+    SessionView {
+        session: "host-1/unicast".to_owned(),
+        tunnel: "unicast".to_owned(),
+        kind: "unicast".to_owned(),
+        device: "ams-1".to_owned(),
+        termination: [198, 51, 100, 8].into(),
+        overlay: "169.254.10.0/31".to_owned(),
+        client: [203, 0, 113, 7].into(),
+        bound: [192, 0, 2, 10].into(),
+        public: None,
+        publish: vec![],
+        subscribe: vec![],
+        state: state.to_owned(),
+        since: 1,
+        steps: StepsView { edge_ready: steps > 0, link_up: steps > 1, answered: steps > 2 },
+        reasons: vec![],
+        latency_ms: Some(1.5),
+        best: Some(BestView {
+            device: "fra-1".to_owned(),
+            termination: [203, 0, 113, 8].into(),
+            latency_ms: 1.2,
+            why: "session host-2/unicast has it".to_owned(),
+        }),
+    }
+}
+
 fn snapshot(file: &Path, state: TunnelState) -> Snapshot {
     let status = StatusView {
         version: "0".to_owned(),
         config: file.display().to_string(),
         tunnels: vec![tunnel(state)],
+        sessions: vec![session("ready", 3)],
         orphans: vec![],
         notes: vec![],
     };

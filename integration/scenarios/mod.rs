@@ -7,6 +7,7 @@ mod daemon_kit;
 mod daemon_life;
 mod daemon_trouble;
 mod daemon_whole;
+mod fleet_kit;
 mod lab;
 mod leftovers;
 mod mirror;
@@ -26,6 +27,8 @@ mod probes_truth;
 mod repairs;
 mod routing;
 mod scale;
+mod sessions;
+mod sessions_life;
 mod shown;
 mod tunnels;
 mod verbs;
@@ -60,6 +63,8 @@ pub fn all() -> Vec<Scenario> {
         daemon_api::SCENARIOS,
         daemon_whole::SCENARIOS,
         moves::SCENARIOS,
+        sessions::SCENARIOS,
+        sessions_life::SCENARIOS,
         moves_learnt::SCENARIOS,
         shown::SCENARIOS,
         scale::SCENARIOS,

@@ -54,8 +54,11 @@ struct Connected<'a> {
     took_ms: &'a BTreeMap<&'static str, f64>,
 }
 
+/// Was it seen?
+type Seen = fn(StepsView) -> bool;
+
 /// The steps, in the order in which they are told when they are seen at once.
-const STEPS: [(&str, fn(StepsView) -> bool); 3] = [
+const STEPS: [(&str, Seen); 3] = [
     ("edge ready", |steps| steps.edge_ready),
     ("link up", |steps| steps.link_up),
     ("reply received", |steps| steps.answered),

@@ -1,6 +1,6 @@
 //! The loop: hear the kernel, take a turn, tell what came of it. It owns all state, and nothing waits for it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
@@ -10,12 +10,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::chronicle::{Around, Chronicle, event};
 use super::clock::Clock;
 use super::inbox::{Inbox, Outbox};
-use super::measured::probes;
 use super::mirrored::Mirrored;
 use super::notify::Notify;
 use super::part::Part;
 use super::prober::Prober;
-use super::publisher::{Publisher, Shown, links, sentence};
+use super::publisher::{Publisher, sentence};
 use super::source::Source;
 use crate::config::Config;
 use crate::model::{Counters, Event, EventKind};
@@ -31,8 +30,6 @@ const SETTLE: Duration = Duration::from_millis(5);
 const AGAIN: Duration = Duration::from_millis(100);
 /// So many requests are answered before the kernel is looked at again.
 const ANSWERS: usize = 16;
-/// Counters are read again when they are older than this.
-const FRESH: Duration = Duration::from_millis(200);
 /// Lost events are told at most so often.
 const LOSSES: Duration = Duration::from_secs(10);
 /// Waits between turns that could not be made at all: from, to.
@@ -348,55 +345,6 @@ impl Keeper {
     pub fn record(&mut self, kind: EventKind, text: String) {
         let event = event(self.clock.moment(), kind, None, text);
         self.publisher.record(&mut self.state, &[event]);
-    }
-
-    /// Reads the counters, and shows them. Nobody else does: a turn costs no dump for what nobody asks.
-    pub fn count(&mut self) {
-        let now = self.clock.up();
-        let fresh = self.counted_at.is_some_and(|at| now.saturating_sub(at) < FRESH);
-        let Some(look) = self.last.as_ref().filter(|_| !fresh) else { return };
-        self.counted_at = Some(now);
-        match self.kernel.counters(&links(look)) {
-            Ok(counters) => self.counters = counters,
-            Err(error) => tracing::warn!("counters cannot be read: {error}"),
-        }
-        self.show();
-    }
-
-    /// Shows what is known.
-    pub fn show(&mut self) {
-        let summary = self.summary();
-        self.notify.status(&summary);
-        let mut notes: Vec<String> = self.trouble.iter().cloned().collect();
-        let Some(look) = &self.last else { return self.publisher.show_trouble(notes) };
-        if self.flushed {
-            notes.push("flushed: nothing is kept until apply, reload or a restart".to_owned());
-        }
-        notes.extend(self.prober.notes());
-        notes.extend(self.part.iter().flat_map(Part::notes));
-        let probes = probes(&self.prober.survey, self.clock.up());
-        let counters = &self.counters;
-        let measured = self.prober.survey.measured(self.clock.up());
-        let part = self.part.as_ref().map(|part| (&part.me, &part.registry, &measured));
-        let shown = Shown { config: &self.config, look, counters, probes, notes: &notes, part };
-        if let Err(error) = self.publisher.show(shown, &self.state) {
-            tracing::error!("the state cannot be read: {}", sentence(error));
-        }
-    }
-
-    /// For the service manager.
-    pub fn summary(&self) -> String {
-        let tunnels = self.config.tunnels.len();
-        let waiting = self.last.as_ref().map_or(0, |look| {
-            let waiting: BTreeSet<_> = look.plan.held.keys().chain(look.plan.refused.keys()).collect();
-            waiting.len()
-        });
-        match (&self.trouble, waiting) {
-            (Some(trouble), _) => format!("nothing can be kept now: {trouble}"),
-            (None, _) if self.flushed => "flushed: nothing is kept".to_owned(),
-            (None, 0) => format!("{tunnels} tunnel(s) kept"),
-            (None, waiting) => format!("{tunnels} tunnel(s) kept, {waiting} of them cannot be as declared"),
-        }
     }
 }
 

@@ -19,6 +19,7 @@
 //! | `mirrored` | the kernel as the loop sees it: a mirror kept true by events |
 //! | `chronicle` | what a turn means: events to tell, repairs to hold back (pure) |
 //! | `damping` | how often one object is put right (pure) |
+//! | `shown` | what the loop knows, gathered to be shown |
 //! | `publisher` | events into store, log and streams; the snapshot that the API reads |
 //! | `source` | the declaration, read and read again |
 //! | `inbox` | the queue and its bell |
@@ -44,6 +45,7 @@ mod prober;
 mod publisher;
 mod session_view;
 mod sessions;
+mod shown;
 mod source;
 mod start;
 

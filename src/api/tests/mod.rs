@@ -17,8 +17,8 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::client::Client;
 use super::dto::{
-    EventView, LatencyView, LeaseView, OutcomeView, PlanView, PoolsView, ProbeView, StatusView, TunnelState,
-    TunnelView,
+    EventView, LatencyView, LeaseView, OutcomeView, PlanView, PoolsView, ProbeView, SessionView, StatusView,
+    StepsView, TunnelState, TunnelView,
 };
 use super::{
     Access, Answer, Command, Error, Failure, Handle, Limits, Readers, Request, Snapshot, Socket, serve,
@@ -167,6 +167,14 @@ async fn paper(mut asked: mpsc::Receiver<Request>, kept: Vec<EventView>, deaf: b
                 probe: Some(probe(held)),
                 ..self::tunnel(tunnel.as_str())
             }))),
+            Command::Connect(ask) if ask.kind == "unicast" => {
+                Ok(Answer::Session(Box::new(session("requested", 0))))
+            }
+            Command::Connect(_) => Err(Failure::Nothing {
+                sentence: "no termination can be had".to_owned(),
+                reasons: vec!["ams-1: it is full".to_owned()],
+            }),
+            Command::Disconnect { .. } => Ok(Answer::Session(Box::new(session("ending", 2)))),
             Command::Plan => Ok(Answer::Plan(plan("fresh"))),
             Command::Events { since, limit } => Ok(Answer::Events(select(&kept, since, limit))),
             Command::Reload => Err(Failure::Declaration {
@@ -215,6 +223,7 @@ fn snapshot() -> Snapshot {
         version: "0".to_owned(),
         config: "greyhound.toml".to_owned(),
         tunnels: vec![tunnel("t1"), tunnel("t2")],
+        sessions: vec![session("edge-ready", 1)],
         orphans: vec![],
         notes: vec![],
     };
@@ -228,6 +237,29 @@ fn snapshot() -> Snapshot {
     };
     let pools = PoolsView { rule: vec!["lowest first".to_owned()], pools: vec![], strays: vec![] };
     Snapshot { ready: true, status, leases: vec![lease], pools, plan: plan("as last seen") }
+}
+
+/// So many of its steps were seen.
+pub fn session(state: &str, steps: usize) -> SessionView {
+    SessionView {
+        session: "host-1/unicast".to_owned(),
+        tunnel: "unicast".to_owned(),
+        kind: "unicast".to_owned(),
+        device: "ams-1".to_owned(),
+        termination: [198, 51, 100, 8].into(),
+        overlay: "169.254.10.0/31".to_owned(),
+        client: [203, 0, 113, 7].into(),
+        bound: [192, 0, 2, 10].into(),
+        public: None,
+        publish: vec![],
+        subscribe: vec![],
+        state: state.to_owned(),
+        since: 1,
+        steps: StepsView { edge_ready: steps > 0, link_up: steps > 1, answered: steps > 2 },
+        reasons: vec![],
+        latency_ms: Some(1.5),
+        best: None,
+    }
 }
 
 /// Also what the tests of other rooms show.

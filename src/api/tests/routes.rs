@@ -6,6 +6,7 @@ use std::os::unix::net::UnixListener;
 use serde_json::Value;
 
 use super::super::client::{Client, Error};
+use super::super::dto::ConnectAsk;
 use super::super::openapi;
 use super::*;
 use crate::model::TunnelName;
@@ -47,6 +48,32 @@ fn the_client_asks_the_daemon() {
 }
 
 #[test]
+fn sessions_begin_end_and_are_waited_for() {
+    let running = Stage::default().start();
+    let client = running.client();
+    assert_eq!(client.sessions().unwrap(), [session("edge-ready", 1)]);
+    let ask = ConnectAsk { kind: "unicast".to_owned(), ..ConnectAsk::default() };
+    assert_eq!(client.connect_session(&ask).unwrap(), session("requested", 0));
+    let none = ConnectAsk { kind: "multicast".to_owned(), ..ConnectAsk::default() };
+    let Err(Error::Refused { status: 409, view }) = client.connect_session(&none) else {
+        panic!("there is none")
+    };
+    assert_eq!(
+        (view.error.as_str(), view.text.unwrap().as_str()),
+        ("no termination can be had", "  ams-1: it is full\n")
+    );
+    let unicast = TunnelName::new("unicast").unwrap();
+    assert_eq!(client.disconnect_session(&unicast).unwrap(), session("ending", 2));
+    // What is another than it is known to be is news, and what is not there is gone.
+    let now = client.session_after(&session("requested", 0), SOON).unwrap();
+    assert_eq!(now, Some(session("edge-ready", 1)));
+    let same = client.session_after(&now.unwrap(), Duration::from_millis(50)).unwrap();
+    assert_eq!(same, Some(session("edge-ready", 1)));
+    let gone = SessionView { tunnel: "gone".to_owned(), ..session("ready", 3) };
+    assert_eq!(client.session_after(&gone, SOON).unwrap(), None);
+}
+
+#[test]
 fn all_that_is_described_is_served() {
     let running = Stage::default().start();
     let said = running.say("GET", "/v1/openapi.json", "");
@@ -57,8 +84,16 @@ fn all_that_is_described_is_served() {
             continue;
         }
         for method in methods.as_object().unwrap().keys() {
-            let body = if path.ends_with("/move") { r#"{"to":"192.0.2.1"}"# } else { "" };
-            let said = running.say(&method.to_uppercase(), &path.replace("{name}", "t1"), body);
+            let body = match path.as_str() {
+                "/v1/tunnels/{name}/move" => r#"{"to":"192.0.2.1"}"#,
+                "/v1/sessions" => r#"{"kind":"unicast"}"#,
+                _ => "",
+            };
+            let said = running.say(
+                &method.to_uppercase(),
+                &path.replace("{name}", "t1").replace("{tunnel}", "unicast"),
+                body,
+            );
             let expected = if path == "/v1/reload" { 422 } else { 200 };
             assert_eq!(said.status, expected, "{method} {path}: {said:?}");
             assert!(said.head.contains("\ngreyhound-api: 1\r"), "{method} {path}: {said:?}");

@@ -144,7 +144,7 @@ fn a_tunnel_that_dies_moves_to_who_is_known_to_be_alive_since() {
     assert!(matches!(changes[..], [(_, Change { from: Live::Up, to: Live::Down(_) })]), "{changes:?}");
     let moves = survey.decide(dead);
     assert_eq!(moves.len(), 1);
-    assert_eq!(moves[0].to(), Some(FAR));
+    assert_eq!(moves[0].1.to(), Some(FAR));
     survey.moved(dead, &ams(), FAR);
     assert_eq!(survey.decide(dead + MS(1)), []);
     assert_eq!(survey.briefs(dead)[&ams()].liveness, Live::Unknown, "a fresh verdict");
@@ -198,11 +198,11 @@ fn what_is_learnt_is_told_once() {
     assert_eq!(survey.lessons(), learnt(BTreeMap::new()));
     assert_eq!(survey.lessons(), BTreeMap::new());
     let dead = SEC(60) + MS(700);
-    assert_eq!(blocked(&mut survey, dead)[0].to(), Some(FAR));
+    assert_eq!(blocked(&mut survey, dead)[0].1.to(), Some(FAR));
     assert_eq!(survey.lessons(), learnt([(NEAR, Failure { at_ms: 60_700, times: 1 })].into()));
     survey.moved(dead, &ams(), FAR);
     let near = survey.rows(dead, 1).into_iter().find(|row| row.entry.address == NEAR);
-    let shunned = near.unwrap().1.shunned.unwrap().to_string();
+    let shunned = near.unwrap().shunned.unwrap().to_string();
     assert!(shunned.starts_with("this tunnel failed there: not moved to for being better"), "{shunned}");
 }
 
@@ -267,7 +267,7 @@ fn rows_are_ranked_and_say_which_is_in_use() {
     assert_eq!(order, [(FAR, false), (NEAR, true)]);
     let (method, summary, series) = &rows[0].methods[0];
     assert_eq!((*method, summary.answered, series.len()), (Method::Icmp, 60, 3));
-    assert!(rows[0].entry.latency().unwrap() < rows[1].1.entry.latency().unwrap());
+    assert!(rows[0].entry.latency().unwrap() < rows[1].entry.latency().unwrap());
 }
 
 #[test]

@@ -1,0 +1,50 @@
+//! Sessions: a client connects, both ends build the tunnel, and nothing is left when it ends.
+
+use super::fleet_kit::{AGREED, BEHIND, Fleet, links};
+use super::tunnels::ping;
+use crate::support::needs::NETEM;
+use crate::support::scenario::{Scenario, scenario};
+use crate::support::underlay::Way;
+use crate::support::{Result, World, ensure, eventually};
+use serde_json::json;
+
+pub const SCENARIOS: &[Scenario] =
+    &[scenario!(two_sessions_of_one_client_pass_traffic_and_leave_nothing).needs(&[NETEM])];
+
+fn two_sessions_of_one_client_pass_traffic_and_leave_nothing(world: &World) -> Result<()> {
+    let fleet = Fleet::build(world, "")?;
+    fleet.underlay.impair(&fleet.fra.host, Way::To, "delay 20ms")?;
+    let _daemons = fleet.start()?;
+    let client = &fleet.client;
+    let unicast = client.json(0, "connect unicast")?;
+    let session = &unicast["session"];
+    ensure!(session["device"] == "ams-1" && session["tunnel"] == "unicast", "{unicast}");
+    for step in ["leased", "edge ready", "link up", "reply received"] {
+        ensure!(unicast["took_ms"][step].is_number(), "{step}: {unicast}");
+    }
+    let multicast = client.json(0, "connect multicast --subscribe 239.1.0.1")?;
+    let second = &multicast["session"];
+    ensure!(second["device"] == "ams-1", "the next best of the same device: {multicast}");
+    ensure!(second["termination"] != session["termination"], "{multicast}");
+    ping(&client.host, BEHIND)?;
+    ping(&client.host, "169.254.20.0")?;
+    ping(&client.host, "169.254.20.2")?;
+    eventually(AGREED, || {
+        for name in ["unicast", "multicast"] {
+            let session = fleet.session(name)?;
+            ensure!(session["state"] == "ready", "{session}");
+        }
+        Ok(())
+    })?;
+    ensure!(links(&fleet.ams.host)?.len() == 2 && links(&fleet.fra.host)?.is_empty());
+    let ended = client.json(0, "disconnect --all")?;
+    ensure!(ended.as_array().is_some_and(|all| all.iter().all(|one| one["gone"] == true)), "{ended}");
+    for host in [&client.host, &fleet.ams.host, &fleet.fra.host] {
+        ensure!(links(host)?.is_empty(), "{:?}", links(host)?);
+    }
+    ensure!(client.json(0, "session list")? == json!([]));
+    let leases = client.json(0, "lease list")?;
+    let of_sessions = leases.to_string().contains("session/");
+    ensure!(!of_sessions, "{leases}");
+    Ok(())
+}
