@@ -23,6 +23,7 @@ mod probes_inside;
 mod probes_kit;
 mod probes_scapy;
 mod probes_truth;
+mod render;
 mod repairs;
 mod routing;
 mod scale;
@@ -62,6 +63,7 @@ pub fn all() -> Vec<Scenario> {
         moves::SCENARIOS,
         moves_learnt::SCENARIOS,
         shown::SCENARIOS,
+        render::SCENARIOS,
         scale::SCENARIOS,
     ]
     .concat()
