@@ -16,24 +16,24 @@ fn declare(place: &Place, file: &str) {
     place.declare(&format!("[inventory]\npath = {file:?}\n"));
 }
 
-fn done(place: &Place, words: &str) -> String {
+pub fn done(place: &Place, words: &str) -> String {
     let said = place.run(words);
     assert_eq!((said.status, said.err.as_str()), (Some(0), ""), "{words}: {said:?}");
     said.out
 }
 
-fn json(place: &Place, words: &str) -> Value {
+pub fn json(place: &Place, words: &str) -> Value {
     serde_json::from_str(&done(place, &format!("{words} -j"))).unwrap()
 }
 
-fn refused(place: &Place, words: &str) -> String {
+pub fn refused(place: &Place, words: &str) -> String {
     let Said { status, out, err } = place.run(words);
     assert_eq!((status, out.as_str()), (Some(1), ""), "{words}: {err}");
     err
 }
 
 /// One device with two terminations, and pools for the inside.
-fn stocked() -> Place {
+pub fn stocked() -> Place {
     let place = shared();
     let device = "device add ams-1 --public-ip 192.0.2.1 --owner acme --location Amsterdam --exchange ams-ix --type edge";
     let told = done(&place, &format!("{device} --prefix 198.51.100.8/29 --status activated"));

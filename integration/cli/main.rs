@@ -5,6 +5,7 @@
 
 mod help;
 mod inventory;
+mod render;
 mod stage;
 
 use std::io::{Read as _, Write as _};

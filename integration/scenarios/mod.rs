@@ -24,6 +24,7 @@ mod probes_inside;
 mod probes_kit;
 mod probes_scapy;
 mod probes_truth;
+mod render;
 mod repairs;
 mod routing;
 mod scale;
@@ -67,6 +68,7 @@ pub fn all() -> Vec<Scenario> {
         sessions_life::SCENARIOS,
         moves_learnt::SCENARIOS,
         shown::SCENARIOS,
+        render::SCENARIOS,
         scale::SCENARIOS,
     ]
     .concat()

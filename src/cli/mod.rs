@@ -10,7 +10,7 @@
 //! | `connect`, `disconnect`, `reload`, `events`, `latency`, `tunnel move`, `tunnel hold` and `unhold` | asks it | an error |
 //! | `flush --offline`, `flush --state-dir` | an error | takes the lock and does it itself |
 //! | `plan --offline`, `check`, `probe`, `completions` | do not ask it | the same |
-//! | `device`, `interface`, `session`, `inventory`; `pool` and `lease` for the inventory's | open the inventory | the same |
+//! | `device`, `interface`, `session`, `inventory`, `render`; `pool` and `lease` for the inventory's | open the inventory | the same |
 //!
 //! | exit status | meaning |
 //! |---|---|
@@ -42,6 +42,7 @@ mod pool;
 mod pool_change;
 mod probe;
 mod reload;
+mod render;
 mod session;
 mod shelf;
 mod source;
@@ -121,6 +122,8 @@ enum Verb {
     /// The inventory as a whole: export, import, check, migrate.
     #[command(subcommand)]
     Inventory(inventory::Verb),
+    /// Print what a device needs that does not run greyhound: its terminations and the tunnels of its sessions.
+    Render(render::Args),
     /// Pools of addresses.
     #[command(subcommand)]
     Pool(pool::Verb),
@@ -194,6 +197,7 @@ impl Cli {
             Verb::Interface(verb) => interface::run(&context, &verb),
             Verb::Session(verb) => session::run(&context, &verb),
             Verb::Inventory(verb) => inventory::run(&context, &verb),
+            Verb::Render(args) => render::run(&context, &args),
             Verb::Probe(args) => probe::run(&context, &args),
             Verb::Completions(args) => completions::run(&args),
         }

@@ -10,10 +10,15 @@
 //! | [`notes`] | what an operator should know of the host |
 //! | [`step`] | one change of the kernel |
 //! | [`render`] | a plan as text |
+//! | [`elsewhere`] | what a device needs that does not run greyhound: planned on an empty host |
+//! | [`commands`], [`eos`] | that as a script of iproute2, and as a configuration of Arista EOS |
 
 pub mod addresses;
+pub mod commands;
 pub mod desire;
 pub mod difference;
+pub mod elsewhere;
+pub mod eos;
 pub mod links;
 pub mod notes;
 pub mod ownership;

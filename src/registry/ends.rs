@@ -7,8 +7,8 @@ use ipnetwork::Ipv4Network;
 
 use super::tables::Registry;
 use crate::model::{
-    DeviceCode, HostName, Kind, Local, Pool, Purpose, Routes, Session, SessionKey, SessionState, Tos, Ttl,
-    Tunnel, TunnelName,
+    AddressRange, DeviceCode, HostName, Kind, Local, Pool, Purpose, Routes, Session, SessionKey,
+    SessionState, Tos, Ttl, Tunnel, TunnelName,
 };
 
 /// What a client host decides of the insides of its tunnels.
@@ -65,6 +65,18 @@ pub fn of_edge(registry: &Registry, code: &DeviceCode) -> Edge {
     };
     let terminations = registry.terminations_of(code).collect();
     Edge { tunnels: built.map(tunnel).collect(), terminations }
+}
+
+/// Which of all /31s of the inventory's overlay ranges this one is, counted from the lowest. No two have the same place,
+/// and it stays while sessions come and go. What is carved from a block is counted with the block.
+pub fn place(registry: &Registry, overlay: Ipv4Network) -> u64 {
+    let pools = registry.pools.values().map(|pool| &pool.value).filter(|pool| pool.carved_from.is_none());
+    let ranges =
+        pools.filter(|pool| pool.pool.purpose == Purpose::Overlay).flat_map(|pool| &pool.pool.ranges);
+    let address = u64::from(u32::from(overlay.network()));
+    let below =
+        |range: &AddressRange| address.saturating_sub(u32::from(range.first()).into()).min(range.size());
+    ranges.map(below).sum::<u64>() / 2
 }
 
 fn is_built(session: &Session) -> bool {

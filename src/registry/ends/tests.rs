@@ -1,5 +1,5 @@
-use super::super::testing::{NOW, ask, code, stocked};
-use super::super::{Refused, sessions};
+use super::super::testing::{NOW, ask, code, pool, stocked};
+use super::super::{Refused, pools, sessions};
 use super::*;
 use crate::model::{PoolName, SessionKey, Sharing, Tier};
 
@@ -94,4 +94,16 @@ fn a_session_that_ends_is_built_by_nobody() -> Result<(), Refused> {
     assert!(ours(&registry, &[], &Routes::Inventory).is_empty());
     assert!(of_edge(&registry, &code("ams-1")).tunnels.is_empty());
     Ok(())
+}
+
+#[test]
+fn each_31_has_a_place_that_pools_above_it_do_not_change() {
+    let mut paper = stocked(Sharing::Exclusive);
+    let overlays = ["169.254.10.0/31", "169.254.10.8/31"].map(net);
+    assert_eq!(overlays.map(|overlay| place(&paper.registry(), overlay)), [0, 4]);
+    let above = pool("more", Purpose::Overlay, &["169.254.20.0/30", "169.254.30.0/30"]);
+    paper.change(|r| pools::put(r, &above, NOW)).unwrap();
+    let all = overlays.into_iter().chain(["169.254.20.0/31", "169.254.20.2/31", "169.254.30.2/31"].map(net));
+    let places: Vec<_> = all.map(|overlay| place(&paper.registry(), overlay)).collect();
+    assert_eq!(places, [0, 4, 5, 6, 8]);
 }
