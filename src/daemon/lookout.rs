@@ -39,14 +39,15 @@ pub struct Place {
 
 impl Lookout {
     /// Starts the thread. Its news reach the loop by `outbox`, the first at once.
-    pub fn start(place: Place, outbox: Outbox) -> std::io::Result<Self> {
+    pub fn start(mut place: Place, outbox: Outbox) -> std::io::Result<Self> {
         let unwanted = Arc::new(AtomicBool::new(false));
         let theirs = Arc::clone(&unwanted);
         let watch = move || {
             let mut wait = Duration::ZERO;
-            loop {
-                let mut seen = false;
-                let Err(error) = watch(&place, &theirs, &outbox, &mut seen) else { return };
+            while !theirs.load(Ordering::Acquire) {
+                let before = place.floor;
+                let Err(error) = watch(&mut place, &theirs, &outbox) else { return };
+                let seen = place.floor > before;
                 wait = if seen { RETRY.0 } else { (wait * 2).clamp(RETRY.0, RETRY.1) };
                 outbox.tell(place.number, News::Away(format!("{error:#}")));
                 thread::sleep(wait);
@@ -64,12 +65,10 @@ impl Drop for Lookout {
 }
 
 /// Reads, and reads again with every change, until it is not wanted any more.
-fn watch(place: &Place, unwanted: &AtomicBool, outbox: &Outbox, seen: &mut bool) -> anyhow::Result<()> {
+fn watch(place: &mut Place, unwanted: &AtomicBool, outbox: &Outbox) -> anyhow::Result<()> {
     let backend = if place.known { Sqlite::reopen(&place.path)? } else { Sqlite::open(&place.path)? };
-    let mut floor = place.floor;
-    let mut revision = look(place, &backend, floor, outbox)?;
-    *seen = true;
-    let mut ear = backend.watch(revision)?;
+    look(place, &backend, outbox)?;
+    let mut ear = backend.watch(place.floor)?;
     loop {
         let heard = ear.next(PATIENCE)?;
         if unwanted.load(Ordering::Acquire) {
@@ -79,24 +78,24 @@ fn watch(place: &Place, unwanted: &AtomicBool, outbox: &Outbox, seen: &mut bool)
             Heard::Nothing => false,
             Heard::Changed { revision: _, rows } => rows
                 .iter()
-                .any(|changed| changed.revision > revision && part::KINDS.contains(&changed.row.kind)),
+                .any(|changed| changed.revision > place.floor && part::KINDS.contains(&changed.row.kind)),
             Heard::Compacted { .. } => true,
         };
         if !backend.is_there() {
             return Err(Error::Gone { path: place.path.clone() }.into());
         }
         if concerns {
-            floor = floor.max(revision);
-            revision = look(place, &backend, floor, outbox)?;
+            look(place, &backend, outbox)?;
         }
     }
 }
 
-/// Reads it now, and passes on what concerns this host. The revision that was read.
-fn look(place: &Place, backend: &dyn Backend, floor: Revision, outbox: &Outbox) -> anyhow::Result<Revision> {
+/// Reads it now, and passes on what concerns this host. From now on it was seen at this revision.
+fn look(place: &mut Place, backend: &dyn Backend, outbox: &Outbox) -> anyhow::Result<()> {
     let snapshot = backend.read(&part::KINDS)?;
     form::check(&snapshot, form::STEPS)?;
     let revision = snapshot.revision;
+    let floor = place.floor;
     if revision < floor {
         bail!(
             "{} is at revision {revision}, and was at {floor}: it was replaced by an older one, or by another; nothing \
@@ -108,5 +107,6 @@ fn look(place: &Place, backend: &dyn Backend, floor: Revision, outbox: &Outbox) 
     let document = part::excerpt(&snapshot, &registry, &place.me);
     let kept = Kept { place: place.path.clone(), revision, document };
     outbox.tell(place.number, News::Seen { registry: Box::new(registry), kept: Box::new(kept) });
-    Ok(revision)
+    (place.known, place.floor) = (true, revision);
+    Ok(())
 }

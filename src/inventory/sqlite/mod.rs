@@ -13,6 +13,8 @@ mod rows;
 mod watch;
 
 use std::any::Any;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
@@ -26,6 +28,8 @@ use crate::registry::{Kind, Revision, Snapshot, Transaction};
 pub struct Sqlite {
     conn: Connection,
     path: PathBuf,
+    /// Of the file that was opened, on its file system.
+    inode: Option<u64>,
 }
 
 impl Sqlite {
@@ -33,7 +37,7 @@ impl Sqlite {
     /// newer greyhound or on a network file system is refused.
     pub fn open(path: &Path) -> Result<Self, Error> {
         let conn = place::open(path)?;
-        Ok(Self { conn, path: path.to_owned() })
+        Ok(Self { conn, path: path.to_owned(), inode: inode(path) })
     }
 }
 
@@ -46,10 +50,14 @@ impl Sqlite {
         }
     }
 
-    /// Is its file still there?
+    /// Is its file still there, and no other in its place?
     pub fn is_there(&self) -> bool {
-        self.path.exists()
+        self.inode.is_some() && inode(&self.path) == self.inode
     }
+}
+
+fn inode(path: &Path) -> Option<u64> {
+    fs::metadata(path).ok().map(|found| found.ino())
 }
 
 impl Backend for Sqlite {
