@@ -29,6 +29,7 @@ mod repairs;
 mod routing;
 mod scale;
 mod sessions;
+mod sessions_choice;
 mod sessions_life;
 mod shown;
 mod tunnels;
@@ -65,6 +66,7 @@ pub fn all() -> Vec<Scenario> {
         daemon_whole::SCENARIOS,
         moves::SCENARIOS,
         sessions::SCENARIOS,
+        sessions_choice::SCENARIOS,
         sessions_life::SCENARIOS,
         moves_learnt::SCENARIOS,
         shown::SCENARIOS,
