@@ -1,15 +1,18 @@
 //! Sessions: a client connects, both ends build the tunnel, and nothing is left when it ends.
 
+use super::daemon_kit::{last, since, told};
 use super::fleet_kit::{AGREED, BEHIND, Fleet, links};
 use super::tunnels::ping;
 use crate::support::needs::NETEM;
 use crate::support::scenario::{Scenario, scenario};
 use crate::support::underlay::Way;
-use crate::support::{Result, World, ensure, eventually};
+use crate::support::{Daemon, Result, World, ensure, eventually};
 use serde_json::json;
 
-pub const SCENARIOS: &[Scenario] =
-    &[scenario!(two_sessions_of_one_client_pass_traffic_and_leave_nothing).needs(&[NETEM])];
+pub const SCENARIOS: &[Scenario] = &[
+    scenario!(two_sessions_of_one_client_pass_traffic_and_leave_nothing).needs(&[NETEM]),
+    scenario!(an_edge_box_registers_itself_once_and_answers_at_its_terminations),
+];
 
 fn two_sessions_of_one_client_pass_traffic_and_leave_nothing(world: &World) -> Result<()> {
     let fleet = Fleet::build(world, "")?;
@@ -46,5 +49,46 @@ fn two_sessions_of_one_client_pass_traffic_and_leave_nothing(world: &World) -> R
     let leases = client.json(0, "lease list")?;
     let of_sessions = leases.to_string().contains("session/");
     ensure!(!of_sessions, "{leases}");
+    Ok(())
+}
+
+fn an_edge_box_registers_itself_once_and_answers_at_its_terminations(world: &World) -> Result<()> {
+    let fleet = Fleet::build(world, "")?;
+    let edge = &fleet.ams;
+    let daemon = Daemon::start(edge)?;
+    let registered = "device ams-1 is registered, pending: its prefixes have room for 8 termination(s)";
+    eventually(AGREED, || told(edge, 0, "session", registered))?;
+    eventually(AGREED, || told(edge, 0, "session", "ams-1/lo offers 8 termination(s): 198.51.100.8, "))?;
+    let labelled = || -> Result<usize> {
+        let shown = edge.host.exec(["ip", "-o", "address", "show", "dev", "lo", "label", "lo:gh"])?.stdout;
+        Ok(shown.lines().filter(|line| line.contains("inet 198.51.100.") && line.contains("/32")).count())
+    };
+    eventually(AGREED, || {
+        ensure!(labelled()? == 8, "{} of 8 are on lo", labelled()?);
+        Ok(())
+    })?;
+    // All addresses of a /29 are hosts here, the first and the last too.
+    for address in ["198.51.100.8", "198.51.100.15"] {
+        eventually(AGREED, || {
+            fleet.client.host.greyhound(["probe", address, "--count", "2"]).and_then(|said| {
+                ensure!(said.status.success(), "{}{}", said.stdout, said.stderr);
+                Ok(())
+            })
+        })?;
+    }
+    edge.host.ip("address delete 198.51.100.12/32 dev lo")?;
+    eventually(AGREED, || {
+        ensure!(labelled()? == 8, "it was not put back");
+        Ok(())
+    })?;
+    let before = edge.json(0, "inventory export")?;
+    daemon.kill()?;
+    let seq = last(edge)?;
+    let _daemon = Daemon::start(edge)?;
+    ensure!(labelled()? == 8);
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    let said: Vec<_> = since(edge, seq)?.into_iter().filter(|event| event.kind == "session").collect();
+    ensure!(said.is_empty(), "it registers itself once: {said:?}");
+    ensure!(edge.json(0, "inventory export")? == before);
     Ok(())
 }

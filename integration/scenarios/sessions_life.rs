@@ -16,6 +16,7 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!(addresses_are_given_anew_only_after_the_edge_has_confirmed),
     scenario!(a_session_follows_its_hosts_address_and_keeps_its_own),
     scenario!(nothing_is_routed_into_a_tunnel_that_is_down).needs(&[NETEM]),
+    scenario!(an_inventory_that_went_back_changes_nothing_until_a_person_says_so),
     scenario!(a_client_with_ranges_of_its_own_leases_one_for_each_session),
 ];
 
@@ -96,6 +97,28 @@ fn with_the_inventory_away_everything_stays_and_what_needs_it_waits(world: &Worl
     })?;
     told(&fleet.client, seq, "session", "the inventory is back")?;
     Ok(())
+}
+
+fn an_inventory_that_went_back_changes_nothing_until_a_person_says_so(world: &World) -> Result<()> {
+    let fleet = Fleet::build(world, "")?;
+    let _daemons = fleet.start()?;
+    fleet.client.json(0, "connect unicast --device ams-1")?;
+    ready(&fleet, "unicast")?;
+    let seq = last(&fleet.client)?;
+    // Another one in its place: empty, and at its beginning.
+    let directory = fleet.path.parent().context("a directory")?.to_owned();
+    std::fs::rename(&directory, directory.with_extension("before"))?;
+    fleet.client.ends(0, "device list")?;
+    eventually(AGREED, || {
+        told(&fleet.client, seq, "session", "it was replaced by an older one, or by another")
+    })?;
+    ensure!(links(&fleet.client.host)?.len() == 1 && links(&fleet.ams.host)?.len() == 1);
+    ping(&fleet.client.host, BEHIND)?;
+    fleet.client.json(0, "reload")?;
+    eventually(AGREED, || {
+        ensure!(links(&fleet.client.host)?.is_empty(), "the empty one is believed now");
+        Ok(())
+    })
 }
 
 fn addresses_are_given_anew_only_after_the_edge_has_confirmed(world: &World) -> Result<()> {

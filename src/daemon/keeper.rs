@@ -45,6 +45,8 @@ pub struct Keeper {
     /// This host's part of an inventory, and how many there were.
     pub part: Option<Part>,
     pub parts: u64,
+    /// What is owed to the inventory may be otherwise than when it was last worked out.
+    pub unpaid: bool,
     /// The way to this loop, for threads that it starts.
     pub outbox: Outbox,
     pub kernel: Mirrored,
@@ -269,6 +271,7 @@ impl Keeper {
             }
         }
         self.last = Some(outcome.last);
+        self.unpaid = true;
         self.show();
         Ok(shown)
     }

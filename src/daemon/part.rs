@@ -10,7 +10,10 @@ use super::keeper::{Aim, Keeper};
 use super::lookout::{Lookout, Place};
 use super::publisher::sentence;
 use crate::config::Config;
-use crate::model::{DeviceCode, EventKind, HostRole, Local, Role, Session, SessionKey, TunnelName, Underlay};
+use crate::model::{
+    DeviceCode, EventKind, HostRole, Link, Local, Role, Session, SessionKey, SessionState, TunnelName,
+    Underlay,
+};
 use crate::probe::survey::Place as Offerer;
 use crate::reconcile::part::{self, Kept, Me, Whole};
 use crate::reconcile::{Look, view};
@@ -98,16 +101,17 @@ impl Part {
 impl Keeper {
     /// Takes in word of the inventory, and does what follows from it.
     pub fn hear_inventory(&mut self) {
-        let mut changed = false;
+        let (mut seen, mut changed) = (false, false);
         while let Some((number, news)) = self.inbox.news() {
             let Some(part) = self.part.as_mut().filter(|part| part.place.number == number) else { continue };
             match news {
                 News::Seen { registry, kept } => {
                     let back = part.away.take().is_some_and(|why| why != NOT_YET);
                     part.registry = *registry;
-                    part.offered = offered(&part.me, &part.registry);
+                    let offered = offered(&part.me, &part.registry);
+                    changed |= std::mem::replace(&mut part.offered, offered) != part.offered;
                     part.owed.clear();
-                    changed = true;
+                    seen = true;
                     self.keep_part(*kept);
                     if back {
                         self.record(EventKind::Session, "the inventory is back".to_owned());
@@ -129,12 +133,13 @@ impl Keeper {
                 }
             }
         }
-        if changed {
-            self.compose();
-            if !self.flushed {
-                // What went wrong is told by the turn.
-                let _ = self.turn(Aim::Keep, |_| ());
-            }
+        changed |= seen && self.compose();
+        if changed && !self.flushed {
+            // What went wrong is told by the turn.
+            let _ = self.turn(Aim::Keep, |_| ());
+        } else if seen {
+            self.unpaid = true;
+            self.show();
         }
     }
 
@@ -194,12 +199,15 @@ impl Keeper {
         true
     }
 
-    /// Has the clerk write what is owed, by what was read back last.
+    /// Has the clerk write what is owed, by what was read back last, when that or the inventory has changed.
     pub fn pay(&mut self) {
+        if !std::mem::take(&mut self.unpaid) {
+            return;
+        }
         let Some(part) = self.part.as_mut().filter(|part| part.away.is_none()) else { return };
         let Some(look) = self.last.as_ref().filter(|_| !self.flushed) else { return };
         let owed = owed(part, &self.declared, &self.config, look);
-        part.clerk.owe(&owed);
+        self.unpaid = !part.clerk.owe(&owed);
     }
 }
 
@@ -214,8 +222,9 @@ fn owed(part: &Part, declared: &Config, config: &Config, look: &Look) -> Vec<Dut
             let keys = |wanted: &dyn Fn(&Session) -> bool| -> BTreeSet<SessionKey> {
                 sessions.iter().filter(|session| wanted(session)).map(|session| session.key()).collect()
             };
-            let built = keys(&|session| leads_to(session, look) && is_built(&session.edge_tunnel()));
-            let gone = keys(&|session| is_gone(session, look));
+            let links = look.observed.by_name();
+            let built = keys(&|session| leads_to(session, &links) && is_built(&session.edge_tunnel()));
+            let gone = keys(&|session| session.state == SessionState::Ending && is_gone(session, look));
             duties::of_edge(registry, edge, &built, &gone)
         }
         (Me::Host(name), Role::Host(host)) => {
@@ -246,8 +255,8 @@ fn offered(me: &Me, registry: &Registry) -> BTreeMap<Ipv4Addr, Offerer> {
 }
 
 /// Does the edge's link lead to the client as the session has it now?
-fn leads_to(session: &Session, look: &Look) -> bool {
-    let link = look.observed.link(session.edge_tunnel().link().as_str());
+fn leads_to(session: &Session, links: &BTreeMap<&str, &Link>) -> bool {
+    let link = links.get(session.edge_tunnel().link().as_str());
     let gre = link.and_then(|link| link.gre());
     gre.is_some_and(|gre| gre.local == session.termination && gre.remote == session.underlay.seen())
 }

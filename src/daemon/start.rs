@@ -87,6 +87,7 @@ pub fn run(options: &Options) -> anyhow::Result<Ended> {
         config,
         part,
         parts: 0,
+        unpaid: false,
         outbox: outbox.clone(),
         kernel,
         state,
