@@ -239,9 +239,10 @@ fn owed(part: &Part, declared: &Config, config: &Config, look: &Look) -> Vec<Dut
     }
 }
 
-/// What a client measures: the terminations of activated devices that have room.
+/// What a client measures: the terminations of activated devices that have room, and those that it has.
 fn offered(me: &Me, registry: &Registry) -> BTreeMap<Ipv4Addr, Offerer> {
-    let Me::Host(_) = me else { return BTreeMap::new() };
+    let Me::Host(host) = me else { return BTreeMap::new() };
+    let had: BTreeSet<Ipv4Addr> = registry.sessions_from(host).map(|session| session.termination).collect();
     let mut room: BTreeMap<&DeviceCode, bool> = BTreeMap::new();
     let terminations = registry.terminations.values().map(|termination| &termination.value);
     let wanted = terminations.filter_map(|termination| {
@@ -249,7 +250,8 @@ fn offered(me: &Me, registry: &Registry) -> BTreeMap<Ipv4Addr, Offerer> {
         let has_room =
             room.entry(&device.code).or_insert_with(|| sessions::check_device(registry, device).is_ok());
         let (device, interface) = (device.code.to_string(), termination.interface.to_string());
-        has_room.then_some((termination.address, Offerer { device, interface }))
+        (*has_room || had.contains(&termination.address))
+            .then_some((termination.address, Offerer { device, interface }))
     });
     wanted.collect()
 }

@@ -77,9 +77,10 @@ pub fn choose(registry: &Registry, wish: &Wish<'_>, measured: &Measured) -> Choi
     for device in devices {
         let offers = consider(registry, wish, device, measured, &mut choice.rejected);
         let all = registry.terminations_of(&device.code);
+        let asked = wish.device.is_none_or(|asked| *asked == device.code);
         let best = match (offers.iter().map(|offer| offer.latency).min(), had.contains(&device.code)) {
             // What it has there is the best that it could have.
-            (_, true) if device.status == DeviceStatus::Activated => {
+            (_, true) if asked && device.status == DeviceStatus::Activated => {
                 all.filter_map(|address| measured.get(&address).copied()).min()
             }
             (best, _) => best,
@@ -88,7 +89,10 @@ pub fn choose(registry: &Registry, wish: &Wish<'_>, measured: &Measured) -> Choi
         choice.offers.extend(offers);
     }
     choice.offers.sort_by_key(|offer| (offer.latency, offer.termination));
-    drop_far(&mut choice, registry, wish, nearest, measured);
+    // Who names a termination wants it, however far it is.
+    if wish.termination.is_none() {
+        drop_far(&mut choice, registry, wish, nearest, measured);
+    }
     choice
 }
 

@@ -104,3 +104,17 @@ fn what_is_nearer_than_what_a_session_has_is_told_with_the_reason() {
     assert_eq!(why(&paper, &measured([Some(1), Some(1), Some(9), None])), None);
     assert_eq!(why(&paper, &Measured::new()), None);
 }
+
+#[test]
+fn what_is_asked_for_by_name_is_not_too_far_for_what_was_not() {
+    let mut paper = stocked(Sharing::Exclusive);
+    paper.change(|r| sessions::request(r, &ask("host-1", "uni", "ams-1"), NOW)).unwrap();
+    let figures = measured([Some(1), Some(2), Some(50), Some(99)]);
+    let (host, fra) = (HostName::new("host-1").unwrap(), code("fra-1"));
+    let client = [192, 0, 2, b'1'].into();
+    let wish = Wish { host: &host, client, device: Some(&fra), termination: None, within: MS * 5 };
+    let registry = paper.registry();
+    assert_eq!(offers(&choose(&registry, &wish, &figures)), ["203.0.113.8", "203.0.113.9"]);
+    let wish = Wish { device: None, termination: Some([203, 0, 113, 9].into()), ..wish };
+    assert_eq!(offers(&choose(&registry, &wish, &figures)), ["203.0.113.9"]);
+}
