@@ -83,7 +83,7 @@ fn with_the_inventory_away_everything_stays_and_what_needs_it_waits(world: &Worl
     let seq = last(&fleet.client)?;
     let _client = Daemon::start(&fleet.client)?;
     ping(&fleet.client.host, BEHIND).context("from what was kept")?;
-    told(&fleet.client, seq, "session", "is gone, and is not made anew")?;
+    told(&fleet.client, seq, "session", "is not there, and is not made here")?;
     let said = fleet.client.ends(1, "connect multicast")?.stderr;
     ensure!(said.contains("the inventory is away"), "{said}");
     ensure!(!fleet.path.exists(), "an empty inventory was made in its place");

@@ -160,10 +160,13 @@ impl Steps {
         }
         let ms = self.began.elapsed().as_secs_f64() * 1000.0;
         self.took_ms.insert(step, (ms * 10.0).round() / 10.0);
-        if !self.quiet {
-            output::text(&format!("  {step:<15} {ms:>8.0} ms\n"))?;
-        }
-        Ok(())
+        if !self.quiet { self.tell(step) } else { Ok(()) }
+    }
+
+    /// Tells of a step that was seen.
+    pub fn tell(&self, step: &'static str) -> anyhow::Result<()> {
+        let ms = self.took_ms.get(step).copied().unwrap_or_default();
+        output::text(&format!("  {step:<15} {ms:>8.0} ms\n"))
     }
 }
 

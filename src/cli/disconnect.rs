@@ -15,6 +15,8 @@ use crate::model::TunnelName;
 
 /// Each look waits so long at most.
 const LOOK: Duration = Duration::from_secs(5);
+/// A session is shown so soon after it has begun.
+const SHOWN: Duration = Duration::from_secs(2);
 /// Between looks whether the tunnel is down: it takes about as long.
 const GLANCE: Duration = Duration::from_millis(10);
 
@@ -48,9 +50,18 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<Ended> {
     context.agree(&client)?;
     let wanted = wanted(client.sessions()?, args)?;
     let patience = Duration::from_secs(if args.no_wait { 0 } else { args.timeout });
+    let began = Instant::now();
+    // All are ended before any is waited for: one whose edge is away holds up no other.
+    let mut ending = Vec::new();
+    for (name, shown) in wanted {
+        let session = client.disconnect_session(&name)?;
+        let mut steps = Steps { began, took_ms: BTreeMap::new(), quiet: true };
+        steps.seen("ended")?;
+        ending.push((session, shown, steps));
+    }
     let mut ended = Vec::new();
-    for session in wanted {
-        ended.push(end(context, &client, &session, patience)?);
+    for (session, shown, steps) in ending {
+        ended.push(follow(context, &client, session, shown, steps, patience)?);
     }
     let partly = !args.no_wait && ended.iter().any(|session| !session.gone);
     if partly && !context.json {
@@ -67,58 +78,62 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<Ended> {
     Ok(if partly { Ended::Partly } else { Ended::Whole })
 }
 
-/// The sessions that are meant.
-fn wanted(mut sessions: Vec<SessionView>, args: &Args) -> anyhow::Result<Vec<SessionView>> {
-    let names = |sessions: &[SessionView]| {
-        let names: Vec<_> = sessions.iter().map(|session| session.tunnel.as_str()).collect();
-        names.join(", ")
-    };
-    let Some(which) = &args.which else {
-        if !args.all && sessions.len() > 1 {
-            bail!("this host has {} sessions: name one of {}, or --all", sessions.len(), names(&sessions));
+/// The sessions that are meant, by their tunnels, and whether they are shown yet. One that has just begun need not be.
+fn wanted(sessions: Vec<SessionView>, args: &Args) -> anyhow::Result<Vec<(TunnelName, bool)>> {
+    let all = || sessions.iter().map(|session| session.tunnel.as_str()).collect::<Vec<_>>().join(", ");
+    let meant: Vec<&SessionView> = match &args.which {
+        None if !args.all && sessions.len() > 1 => {
+            bail!("this host has {} sessions: name one of {}, or --all", sessions.len(), all())
         }
-        return Ok(sessions);
+        None => sessions.iter().collect(),
+        Some(which) => {
+            let is_kind = sessions.iter().any(|session| session.kind == *which);
+            sessions
+                .iter()
+                .filter(|session| session.tunnel == *which || (is_kind && session.kind == *which))
+                .collect()
+        }
     };
-    if let Some(at) = sessions.iter().position(|session| session.tunnel == *which && session.kind != *which) {
-        return Ok(vec![sessions.swap_remove(at)]);
-    }
-    let of_kind = matches!(which.as_str(), "unicast" | "multicast");
-    let all = names(&sessions);
-    sessions.retain(|session| session.tunnel == *which || (of_kind && session.kind == *which));
-    match (sessions.is_empty(), all.as_str()) {
-        (false, _) => Ok(sessions),
-        (true, "") => bail!("there is no session {which:?}: this host has none"),
-        (true, all) => bail!("there is no session {which:?}: this host has {all}"),
+    match (&args.which, meant.is_empty()) {
+        (Some(which), true) => Ok(vec![(TunnelName::new(which)?, false)]),
+        _ => meant.iter().map(|session| Ok((TunnelName::new(&session.tunnel)?, true))).collect(),
     }
 }
 
-fn end(
+/// Until its tunnel is down here and its edge has given its addresses back.
+fn follow(
     context: &Context,
     client: &Client,
-    session: &SessionView,
+    mut session: SessionView,
+    mut shown: bool,
+    mut steps: Steps,
     patience: Duration,
 ) -> anyhow::Result<Disconnected> {
-    let mut steps = Steps { began: Instant::now(), took_ms: BTreeMap::new(), quiet: context.json };
-    let mut session = client.disconnect_session(&TunnelName::new(&session.tunnel)?)?;
+    steps.quiet = context.json;
     if !context.json {
         output::text(&format!("{}: {} of {}\n", session.tunnel, session.termination, session.device))?;
+        steps.tell("ended")?;
     }
-    steps.seen("ended")?;
-    let tunnel = TunnelName::new(&session.tunnel)?;
-    let left = |steps: &Steps| patience.saturating_sub(steps.began.elapsed());
-    while !left(&steps).is_zero() && client.tunnels()?.iter().any(|there| there.name == tunnel.as_str()) {
+    let left = |steps: &Steps, most: Duration| most.saturating_sub(steps.began.elapsed());
+    let is_there =
+        || -> anyhow::Result<bool> { Ok(client.tunnels()?.iter().any(|there| there.name == session.tunnel)) };
+    let mut down = !is_there()?;
+    while !down && !left(&steps, patience).is_zero() {
         std::thread::sleep(GLANCE);
+        down = !is_there()?;
     }
-    if !client.tunnels()?.iter().any(|there| there.name == tunnel.as_str()) {
+    if down {
         steps.seen("tunnel down")?;
     }
     let gone = loop {
-        let left = left(&steps);
-        if left.is_zero() {
+        let wait = left(&steps, patience);
+        if wait.is_zero() {
             break false;
         }
-        match client.session_after(&session, left.min(LOOK))? {
-            Some(now) => session = now,
+        match client.session_after(&session, wait.min(LOOK))? {
+            Some(now) => (session, shown) = (now, true),
+            // One that has just begun is shown a moment later.
+            None if !shown && !left(&steps, patience.min(SHOWN)).is_zero() => std::thread::sleep(GLANCE),
             None => break true,
         }
     };

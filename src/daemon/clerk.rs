@@ -1,6 +1,7 @@
 //! Writes into the inventory on a thread of its own: what is owed, again and again until it is done, and what somebody
 //! asks for, once. The loop never waits for it.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
@@ -23,6 +24,9 @@ use crate::registry::{Decision, Refused, Registry, sessions};
 const LENGTH: usize = 64;
 /// Waits before what could not be done is tried again: from, to.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+
+/// Between two writings of what somebody else may write otherwise: at first, at most.
+const PACE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));
 
 /// Whoever waits for an answer.
 pub type Reply = oneshot::Sender<Result<Answer, Failure>>;
@@ -48,7 +52,7 @@ impl Clerk {
     /// Starts the thread. What it has done reaches the loop by `outbox`, as of this place.
     pub fn start(path: PathBuf, place: u64, outbox: Outbox) -> std::io::Result<Self> {
         let (orders, heard) = sync_channel(LENGTH);
-        let desk = Desk { path, place, outbox, backend: None, owed: Vec::new(), wait: Duration::ZERO };
+        let desk = Desk::new(path, place, outbox);
         thread::Builder::new().name("clerk".to_owned()).spawn(move || desk.run(&heard))?;
         Ok(Self { orders, owed: Vec::new() })
     }
@@ -95,59 +99,125 @@ struct Desk {
     place: u64,
     outbox: Outbox,
     backend: Option<Sqlite>,
-    /// What is not done yet.
-    owed: Vec<Duty>,
+    /// What is to be done next, in order.
+    owed: VecDeque<Duty>,
+    /// What could not be done, or not yet, and when it is tried again.
+    left: Vec<Duty>,
+    again: Instant,
     wait: Duration,
+    /// What somebody else may write otherwise: when it was written last, and how long it is not written again.
+    paced: BTreeMap<String, (Instant, Duration)>,
 }
 
 impl Desk {
-    fn run(mut self, heard: &Receiver<Order>) {
-        let mut next = Instant::now();
-        loop {
-            let order = if self.owed.is_empty() {
-                heard.recv().map_err(|_| RecvTimeoutError::Disconnected)
-            } else {
-                heard.recv_timeout(next.saturating_duration_since(Instant::now()))
-            };
-            match order {
-                Ok(Order::Owed(owed)) => (self.owed, self.wait) = (owed, Duration::ZERO),
-                Ok(Order::Begin(booking, reply)) => {
-                    self.begin(&booking, reply);
-                    continue;
-                }
-                Ok(Order::End(key, reply)) => {
-                    self.end(&key, reply);
-                    continue;
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
-            }
-            self.work();
-            self.wait = (self.wait * 2).clamp(RETRY.0, RETRY.1);
-            next = Instant::now() + self.wait;
+    fn new(path: PathBuf, place: u64, outbox: Outbox) -> Self {
+        Self {
+            path,
+            place,
+            outbox,
+            backend: None,
+            owed: VecDeque::new(),
+            left: Vec::new(),
+            again: Instant::now(),
+            wait: Duration::ZERO,
+            paced: BTreeMap::new(),
         }
     }
 
-    /// Does what is owed. What cannot be done now stays.
-    fn work(&mut self) {
-        let mut left = Vec::new();
-        for duty in std::mem::take(&mut self.owed) {
-            match self.change(|registry| duties::decide(registry, &duty, now())) {
-                Ok(said) => said.into_iter().for_each(|said| self.tell(News::Done(said))),
-                Err(error) => {
-                    let why = sentence(error);
-                    self.tell(News::Owed { what: what(&duty), why });
-                    left.push(duty);
-                }
+    /// Between any two duties what was ordered meanwhile is heard: who waits is served first, and of what is owed the
+    /// latest word counts.
+    fn run(mut self, heard: &Receiver<Order>) {
+        loop {
+            while let Ok(order) = heard.try_recv() {
+                self.obey(order);
+            }
+            if !self.owed.is_empty() {
+                self.work();
+                continue;
+            }
+            let order = if self.left.is_empty() {
+                heard.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                heard.recv_timeout(self.again.saturating_duration_since(Instant::now()))
+            };
+            match order {
+                Ok(order) => self.obey(order),
+                Err(RecvTimeoutError::Timeout) => self.owed = std::mem::take(&mut self.left).into(),
+                Err(RecvTimeoutError::Disconnected) => return,
             }
         }
-        self.owed = left;
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Owed(owed) => {
+                self.left.clear();
+                (self.owed, self.wait) = (owed.into(), Duration::ZERO);
+            }
+            Order::Begin(booking, reply) => self.begin(&booking, reply),
+            Order::End(key, reply) => self.end(&key, reply),
+        }
+    }
+
+    /// Does the next that is owed, several at once where that can be. What cannot be done now is left.
+    fn work(&mut self) {
+        let is_ready = |duty: &Duty| matches!(duty, Duty::EdgeReady(_) | Duty::HostReady(_));
+        let ready = self.owed.iter().take(duties::TOGETHER).take_while(|duty| is_ready(duty)).count();
+        let batch: Vec<Duty> = self.owed.drain(..ready.max(1)).collect();
+        let done = match &batch[..] {
+            [duty] if !is_ready(duty) => {
+                if !self.may(duty) {
+                    return self.leave(batch);
+                }
+                let said = self.change(|registry| duties::decide(registry, duty, now()));
+                said.map(|said| said.into_iter().for_each(|said| self.tell(News::Done(said))))
+            }
+            // One that is refused has changed meanwhile: word of that is on its way.
+            ready => self.change(|registry| Ok(duties::decide_ready(registry, ready, now()))).map(drop),
+        };
+        if let Err(error) = done {
+            let why = sentence(error);
+            batch.iter().for_each(|duty| self.tell(News::Owed { what: what(duty), why: why.clone() }));
+            self.leave(batch);
+        }
+    }
+
+    fn leave(&mut self, duties: Vec<Duty>) {
+        if self.left.is_empty() {
+            self.wait = (self.wait * 2).clamp(RETRY.0, RETRY.1);
+            self.again = Instant::now() + self.wait;
+        }
+        self.left.extend(duties);
+    }
+
+    /// Another daemon of the same name writes these otherwise, and a route may flap: each is written at most so often.
+    fn may(&mut self, duty: &Duty) -> bool {
+        let key = match duty {
+            Duty::Register(device) => format!("device {}", device.code),
+            Duty::Follow(key, _) => format!("session {key}"),
+            Duty::Offer { .. } | Duty::EdgeReady(_) | Duty::HostReady(_) | Duty::ConfirmGone(_) => {
+                return true;
+            }
+        };
+        let now = Instant::now();
+        self.paced.retain(|_, (at, pause)| now < *at + *pause * 4);
+        match self.paced.get_mut(&key) {
+            Some((at, pause)) if now < *at + *pause => false,
+            Some((at, pause)) => {
+                (*at, *pause) = (now, (*pause * 2).min(PACE.1));
+                true
+            }
+            None => {
+                self.paced.insert(key, (now, PACE.0));
+                true
+            }
+        }
     }
 
     fn begin(&mut self, booking: &Booking, reply: Reply) {
         // Not for somebody who has gone: he would not know of it.
         if reply.is_closed() {
-            return;
+            return self.tell(News::Unbooked(booking.underlay.bound));
         }
         let answer = match self.change(|registry| booking::book(registry, booking, now())) {
             Ok(Ok(session)) => {
@@ -167,6 +237,9 @@ impl Desk {
             }
             Err(error) => Err(failure(error)),
         };
+        if answer.is_err() {
+            self.tell(News::Unbooked(booking.underlay.bound));
+        }
         let _ = reply.send(answer);
     }
 
@@ -227,7 +300,9 @@ fn what(duty: &Duty) -> String {
         Duty::EdgeReady(session) | Duty::HostReady(session) => {
             format!("session {} is not confirmed", session.key())
         }
-        Duty::ConfirmGone(key) => format!("the addresses of session {key} are not free yet"),
+        Duty::ConfirmGone(session) => {
+            format!("the addresses of session {} are not free yet", session.key())
+        }
         Duty::Follow(key, underlay) => format!("session {key} does not follow to {}", underlay.bound),
     }
 }

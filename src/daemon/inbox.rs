@@ -1,6 +1,7 @@
 //! What reaches the loop from outside: requests, reports and news through bounded queues, signals as flags, and a bell
 //! for all.
 
+use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,14 +29,16 @@ const NEWS: usize = 16;
 pub enum News {
     /// What of it concerns this host, as it is now.
     Seen { registry: Box<Registry>, kept: Box<Kept> },
-    /// It cannot be read or watched, and why. It is tried again.
-    Away(String),
+    /// It cannot be read or watched, and why. It is tried again. `back`: it is there, at an earlier revision than before.
+    Away { why: String, back: bool },
     /// Something was written into it.
     Done(String),
     /// Something that is owed cannot be written now, and why. It is tried again.
     Owed { what: String, why: String },
     /// A session was begun or ended for who asked.
     Asked(String),
+    /// No session began that would have been bound to this address.
+    Unbooked(Ipv4Addr),
 }
 
 /// The loop's end.

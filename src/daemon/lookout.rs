@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
+use thiserror::Error;
 
 use super::inbox::{News, Outbox};
-use crate::inventory::{Backend, Error, Heard, Sqlite};
+use crate::inventory::{self, Backend, Heard, Sqlite};
 use crate::reconcile::part::{self, Kept, Me};
 use crate::registry::{Registry, Revision, form};
 
@@ -17,6 +18,18 @@ use crate::registry::{Registry, Revision, form};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Waits before an inventory that is away is tried again: from, to.
 const RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+/// It is not the one that was seen.
+#[derive(Debug, Error)]
+#[error(
+    "{path} is at revision {revision}, and was at {floor}: it was replaced by an older one, or by another; nothing is \
+     changed by it until greyhound reload says that it is the right one"
+)]
+struct WentBack {
+    path: PathBuf,
+    revision: Revision,
+    floor: Revision,
+}
 
 /// The watching thread. It ends some time after this is dropped.
 #[derive(Debug)]
@@ -29,6 +42,8 @@ pub struct Lookout {
 pub struct Place {
     pub path: PathBuf,
     pub me: Me,
+    /// All clients are needed: this host routes to them.
+    pub everybody: bool,
     /// It was seen before: one that is gone is not made anew.
     pub known: bool,
     /// An inventory that is before this revision is not the one that was seen.
@@ -49,7 +64,8 @@ impl Lookout {
                 let Err(error) = watch(&mut place, &theirs, &outbox) else { return };
                 let seen = place.floor > before;
                 wait = if seen { RETRY.0 } else { (wait * 2).clamp(RETRY.0, RETRY.1) };
-                outbox.tell(place.number, News::Away(format!("{error:#}")));
+                let back = error.is::<WentBack>();
+                outbox.tell(place.number, News::Away { why: format!("{error:#}"), back });
                 thread::sleep(wait);
             }
         };
@@ -82,7 +98,7 @@ fn watch(place: &mut Place, unwanted: &AtomicBool, outbox: &Outbox) -> anyhow::R
             Heard::Compacted { .. } => true,
         };
         if !backend.is_there() {
-            return Err(Error::Gone { path: place.path.clone() }.into());
+            return Err(inventory::Error::Gone { path: place.path.clone() }.into());
         }
         if concerns {
             look(place, &backend, outbox)?;
@@ -95,16 +111,11 @@ fn look(place: &mut Place, backend: &dyn Backend, outbox: &Outbox) -> anyhow::Re
     let snapshot = backend.read(&part::KINDS)?;
     form::check(&snapshot, form::STEPS)?;
     let revision = snapshot.revision;
-    let floor = place.floor;
-    if revision < floor {
-        bail!(
-            "{} is at revision {revision}, and was at {floor}: it was replaced by an older one, or by another; nothing \
-             is changed by it until greyhound reload says that it is the right one",
-            place.path.display()
-        );
+    if revision < place.floor {
+        return Err(WentBack { path: place.path.clone(), revision, floor: place.floor }.into());
     }
     let registry = Registry::new(&snapshot).context("the inventory cannot be understood")?;
-    let document = part::excerpt(&snapshot, &registry, &place.me);
+    let document = part::excerpt(&snapshot, &registry, &place.me, place.everybody);
     let kept = Kept { place: place.path.clone(), revision, document };
     outbox.tell(place.number, News::Seen { registry: Box::new(registry), kept: Box::new(kept) });
     (place.known, place.floor) = (true, revision);

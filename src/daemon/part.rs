@@ -11,8 +11,8 @@ use super::lookout::{Lookout, Place};
 use super::publisher::sentence;
 use crate::config::Config;
 use crate::model::{
-    DeviceCode, EventKind, HostRole, Link, Local, Role, Session, SessionKey, SessionState, TunnelName,
-    Underlay,
+    DeviceCode, EventKind, HostRole, Link, Local, Role, Routes, Session, SessionKey, SessionState,
+    TunnelName, Underlay, marks,
 };
 use crate::probe::survey::Place as Offerer;
 use crate::reconcile::part::{self, Kept, Me, Whole};
@@ -29,10 +29,12 @@ pub struct Part {
     pub registry: Registry,
     /// Why it is not known what the inventory says now.
     pub away: Option<String>,
+    /// It is there, and is not the one that was seen.
+    went_back: bool,
     /// What is in the store.
     kept: Option<Kept>,
     /// Sessions whose tunnel cannot be built, and why.
-    aside: BTreeMap<SessionKey, String>,
+    pub aside: BTreeMap<SessionKey, String>,
     /// What cannot be written now, and why.
     owed: BTreeMap<String, String>,
     /// The terminations that are worth probing, and who offers them.
@@ -54,21 +56,28 @@ impl Part {
         state: &State,
         number: u64,
         outbox: &Outbox,
+        before: Option<&Self>,
     ) -> anyhow::Result<Option<Self>> {
         let (Some(me), Some(path)) = (part::me(&declared.role)?, declared.inventory.clone()) else {
             return Ok(None);
         };
         let (kept, registry) = part::kept(state)?.unzip();
+        // Perhaps more was seen than could be kept.
+        let same = before.filter(|before| before.me == me && before.place.path == path);
+        let registry = same.map(|before| before.registry.clone()).or(registry);
         let of_this = kept.as_ref().filter(|kept| kept.place == path);
-        let known = of_this.is_some();
+        // Only an edge box makes one: to a host an empty one would say that its sessions have ended.
+        let known = of_this.is_some() || matches!(me, Me::Host(_));
         let floor = of_this.map_or(0, |kept| kept.revision);
         let registry = registry.unwrap_or_default();
         let offered = offered(&me, &registry);
-        let place = Place { path: path.clone(), me: me.clone(), known, floor, number };
+        let everybody = needs_everybody(declared);
+        let place = Place { path: path.clone(), me: me.clone(), everybody, known, floor, number };
         Ok(Some(Self {
             me,
             registry,
             away: Some(NOT_YET.to_owned()),
+            went_back: false,
             kept,
             aside: BTreeMap::new(),
             owed: BTreeMap::new(),
@@ -94,35 +103,48 @@ impl Part {
     /// Is this still the part that is declared?
     fn is_of(&self, declared: &Config) -> bool {
         let same = part::me(&declared.role).is_ok_and(|me| me.as_ref() == Some(&self.me));
-        same && declared.inventory.as_ref() == Some(&self.place.path) && self.away.is_none()
+        same && declared.inventory.as_ref() == Some(&self.place.path)
+            && self.place.everybody == needs_everybody(declared)
+            && self.away.is_none()
     }
+}
+
+fn needs_everybody(declared: &Config) -> bool {
+    matches!(&declared.role, Role::Host(HostRole { routes: Routes::Inventory, .. }))
 }
 
 impl Keeper {
     /// Takes in word of the inventory, and does what follows from it.
     pub fn hear_inventory(&mut self) {
-        let (mut seen, mut changed) = (false, false);
+        let (mut seen, mut changed, mut newest) = (false, false, None);
         while let Some((number, news)) = self.inbox.news() {
             let Some(part) = self.part.as_mut().filter(|part| part.place.number == number) else { continue };
             match news {
                 News::Seen { registry, kept } => {
                     let back = part.away.take().is_some_and(|why| why != NOT_YET);
+                    part.went_back = false;
                     part.registry = *registry;
                     let offered = offered(&part.me, &part.registry);
                     changed |= std::mem::replace(&mut part.offered, offered) != part.offered;
                     part.owed.clear();
                     seen = true;
-                    self.keep_part(*kept);
+                    newest = Some(*kept);
                     if back {
                         self.record(EventKind::Session, "the inventory is back".to_owned());
                     }
                 }
-                News::Away(why) => {
+                News::Away { why, back } => {
+                    // By what it says now, nothing is owed.
+                    part.clerk.owe(&[]);
+                    part.went_back = back;
                     if part.away.as_ref() != Some(&why) {
                         part.away = Some(why.clone());
                         self.record(EventKind::Session, format!("the inventory is away: {why}"));
                         self.show();
                     }
+                }
+                News::Unbooked(address) => {
+                    part.promised.remove(&address);
                 }
                 News::Done(said) | News::Asked(said) => self.record(EventKind::Session, said),
                 News::Owed { what, why } => {
@@ -133,6 +155,7 @@ impl Keeper {
                 }
             }
         }
+        newest.into_iter().for_each(|kept| self.keep_part(kept));
         changed |= seen && self.compose();
         if changed && !self.flushed {
             // What went wrong is told by the turn.
@@ -167,12 +190,13 @@ impl Keeper {
         }
         self.parts += 1;
         // A person has asked for it as it is now.
-        let accepted = self.part.as_ref().and_then(|part| part.kept.clone());
+        let went_back = self.part.as_ref().filter(|part| part.went_back);
+        let accepted = went_back.and_then(|part| part.kept.clone());
         let accepted = accepted.map(|kept| part::keep(&mut self.state, &Kept { revision: 0, ..kept }));
         if let Some(Err(error)) = accepted {
             tracing::error!("what was seen of the inventory cannot be kept: {}", sentence(error));
         }
-        match Part::start(&self.declared, &self.state, self.parts, &self.outbox) {
+        match Part::start(&self.declared, &self.state, self.parts, &self.outbox, self.part.as_ref()) {
             Ok(part) => self.part = part,
             Err(error) => tracing::error!("the inventory cannot be watched: {error:#}"),
         }
@@ -204,6 +228,10 @@ impl Keeper {
         if !std::mem::take(&mut self.unpaid) {
             return;
         }
+        // What was read before a turn that failed says nothing of what is now.
+        if self.trouble.is_some() {
+            return;
+        }
         let Some(part) = self.part.as_mut().filter(|part| part.away.is_none()) else { return };
         let Some(look) = self.last.as_ref().filter(|_| !self.flushed) else { return };
         let owed = owed(part, &self.declared, &self.config, look);
@@ -213,23 +241,34 @@ impl Keeper {
 
 /// What this host owes the inventory now.
 fn owed(part: &Part, declared: &Config, config: &Config, look: &Look) -> Vec<Duty> {
-    let Part { me, registry, .. } = part;
+    let Part { me, registry, aside, .. } = part;
     let is_built =
         |name: &TunnelName| config.tunnels.get(name).is_some_and(|tunnel| view::is_up(tunnel, look));
     match (me, &declared.role) {
         (Me::Edge(code), Role::Edge(edge)) => {
-            let sessions: Vec<&Session> = registry.sessions_of(code).collect();
+            let sessions = registry.sessions_of(code).filter(|session| !aside.contains_key(&session.key()));
+            let sessions: Vec<&Session> = sessions.collect();
             let keys = |wanted: &dyn Fn(&Session) -> bool| -> BTreeSet<SessionKey> {
                 sessions.iter().filter(|session| wanted(session)).map(|session| session.key()).collect()
             };
             let links = look.observed.by_name();
-            let built = keys(&|session| leads_to(session, &links) && is_built(&session.edge_tunnel()));
+            let leads = |session: &Session, name: &TunnelName| {
+                has(&links, name, session.termination, session.underlay.seen())
+            };
+            let built = keys(&|session| {
+                let name = session.edge_tunnel();
+                leads(session, &name) && is_built(&name)
+            });
             let gone = keys(&|session| session.state == SessionState::Ending && is_gone(session, look));
             duties::of_edge(registry, edge, &built, &gone)
         }
         (Me::Host(name), Role::Host(host)) => {
-            let sessions: Vec<&Session> = registry.sessions_from(name).collect();
-            let built = sessions.iter().filter(|session| is_built(&session.name));
+            let sessions = registry.sessions_from(name).filter(|session| !aside.contains_key(&session.key()));
+            let sessions: Vec<&Session> = sessions.collect();
+            let links = look.observed.by_name();
+            let leads =
+                |session: &Session| has(&links, &session.name, session.underlay.bound, session.termination);
+            let built = sessions.iter().filter(|session| leads(session) && is_built(&session.name));
             let built = built.map(|session| session.key()).collect();
             let underlays =
                 sessions.iter().map(|session| (session.key(), underlay(session, host, config, look)));
@@ -256,11 +295,10 @@ fn offered(me: &Me, registry: &Registry) -> BTreeMap<Ipv4Addr, Offerer> {
     wanted.collect()
 }
 
-/// Does the edge's link lead to the client as the session has it now?
-fn leads_to(session: &Session, links: &BTreeMap<&str, &Link>) -> bool {
-    let link = links.get(session.edge_tunnel().link().as_str());
-    let gre = link.and_then(|link| link.gre());
-    gre.is_some_and(|gre| gre.local == session.termination && gre.remote == session.underlay.seen())
+/// Does the tunnel's link have these two ends?
+fn has(links: &BTreeMap<&str, &Link>, tunnel: &TunnelName, local: Ipv4Addr, remote: Ipv4Addr) -> bool {
+    let gre = links.get(tunnel.link().as_str()).and_then(|link| link.gre());
+    gre.is_some_and(|gre| gre.local == local && gre.remote == remote)
 }
 
 /// Is nothing left of the edge's end: neither the link of its name, nor another with its two addresses?
@@ -277,7 +315,10 @@ fn is_gone(session: &Session, look: &Look) -> bool {
 fn underlay(session: &Session, host: &HostRole, config: &Config, look: &Look) -> Underlay {
     let leased =
         config.tunnels.get(&session.name).is_some_and(|tunnel| matches!(tunnel.local, Local::Leased { .. }));
-    let by_route = || look.observed.paths.get(&session.termination).and_then(|path| path.source);
+    // A way through a tunnel of ours is none.
+    let ours = |link: u32| look.observed.links.get(&link).is_some_and(|link| link.group == marks::LINK_GROUP);
+    let path = look.observed.paths.get(&session.termination).filter(|path| !ours(path.link));
+    let by_route = || path.and_then(|path| path.source);
     let bound = match host.local {
         Some(address) => address,
         None if leased => session.underlay.bound,

@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use tokio::sync::{broadcast, watch};
 
+use super::part::Part;
 use super::session_view;
 use crate::api::Snapshot;
 use crate::api::dto::{CountersView, EventView, PlanView, PoolsView, ProbeView, RepairView, StatusView};
 use crate::config::Config;
 use crate::model::{Counters, Event, EventKind, TunnelName};
-use crate::reconcile::part::Me;
 use crate::reconcile::{self, Look, locals, view};
-use crate::registry::Registry;
 use crate::registry::offers::Measured;
 use crate::store::{self, State};
 
@@ -35,8 +34,8 @@ pub struct Shown<'a> {
     pub probes: BTreeMap<String, ProbeView>,
     /// What an operator should know beyond the plan's own notes.
     pub notes: &'a [String],
-    /// Of an inventory: who this host is, what is known of it, how far its terminations are.
-    pub part: Option<(&'a Me, &'a Registry, &'a Measured)>,
+    /// Of an inventory: this host's part, and how far its terminations are.
+    pub part: Option<(&'a Part, &'a Measured)>,
 }
 
 impl Publisher {
@@ -76,8 +75,8 @@ impl Publisher {
             let down = tunnel.probe.as_ref().and_then(|probe| probe.liveness_why.clone());
             tunnel.reasons.extend(down);
         }
-        if let Some((me, registry, measured)) = part {
-            status.sessions = session_view::all(me, registry, measured, &status.tunnels);
+        if let Some((part, measured)) = part {
+            status.sessions = session_view::all(part, measured, &status.tunnels);
         }
         let snapshot = Snapshot {
             ready: true,

@@ -2,20 +2,23 @@
 
 use std::collections::BTreeMap;
 
+use super::part::Part;
 use crate::api::dto::{BestView, ProbeView, SessionView, StepsView, TunnelState, TunnelView};
 use crate::model::{Session, SessionState, TunnelName};
 use crate::probe::figures::ms;
 use crate::reconcile::part::Me;
-use crate::registry::Registry;
 use crate::registry::offers::{self, Measured, Nearer, Offer};
 
 /// The sessions of this host, or with this device.
-pub fn all(me: &Me, registry: &Registry, measured: &Measured, tunnels: &[TunnelView]) -> Vec<SessionView> {
+pub fn all(part: &Part, measured: &Measured, tunnels: &[TunnelView]) -> Vec<SessionView> {
+    let Part { me, registry, aside, .. } = part;
     let by_name: BTreeMap<&str, &TunnelView> =
         tunnels.iter().map(|tunnel| (tunnel.name.as_str(), tunnel)).collect();
     let view = |session: &Session, name: TunnelName| {
         let mut view = SessionView { tunnel: name.to_string(), ..bare(session) };
-        if let Some(tunnel) = by_name.get(name.as_str()) {
+        if let Some(why) = aside.get(&session.key()) {
+            view.reasons.push(why.clone());
+        } else if let Some(tunnel) = by_name.get(name.as_str()) {
             view.steps.link_up = tunnel.state == TunnelState::Up;
             view.steps.answered = view.steps.link_up && tunnel.probe.as_ref().is_some_and(answers);
             view.reasons.clone_from(&tunnel.reasons);

@@ -17,6 +17,7 @@ use crate::model::{
     DeviceCode, HolderName, HostName, HostRole, Kind, LeaseState, Path, Purpose, Role, Routes, SessionKey,
     Tier, TunnelName, Underlay,
 };
+use crate::probe::survey::Place as Offerer;
 use crate::reconcile::part::Me;
 use crate::reconcile::{locals, now};
 use crate::registry::booking::Booking;
@@ -98,9 +99,14 @@ impl Keeper {
 
     /// The way to the termination that is the likeliest.
     fn path(&mut self, booking: &Booking) -> Result<Path, Failure> {
-        let nearest = booking.measured.iter().min_by_key(|(address, latency)| (**latency, **address));
-        let nearest = nearest.map(|(address, _)| *address);
+        let offered = self.part.iter().flat_map(|part| &part.offered);
+        let asked = |by: &Offerer| booking.device.as_ref().is_none_or(|code| code.as_str() == by.device);
+        let wanted: Vec<Ipv4Addr> =
+            offered.filter(|(_, by)| asked(by)).map(|(address, _)| *address).collect();
+        let measured = wanted.iter().filter_map(|address| Some((*booking.measured.get(address)?, *address)));
+        let nearest = measured.min().map(|(_, address)| address);
         let any = self.part.as_ref().and_then(|part| part.offered.keys().next().copied());
+        let any = wanted.first().copied().or(any);
         let Some(termination) = booking.termination.or(nearest).or(any) else {
             let sentence = "no termination can be had: no device of the inventory is activated and has room";
             return Err(Failure::Nothing { sentence: sentence.to_owned(), reasons: Vec::new() });
@@ -168,6 +174,13 @@ impl Keeper {
         part.promised.retain(|address, at| up < *at + PROMISED && !bound.contains(address));
         for address in bound.iter().chain(part.promised.keys()) {
             foreign.entry(*address).or_insert_with(|| "a session of this host is bound to it".to_owned());
+        }
+        // Asked again by a name that is there, it is answered with what is there.
+        let key = booking.name.clone().map(|name| SessionKey { host: booking.host.clone(), name });
+        if let Some(there) =
+            key.and_then(|key| part.registry.session(&key).ok().map(|there| there.underlay.bound))
+        {
+            return Ok(there);
         }
         // Who had a name before may have the address again that it had then.
         let nobody = || HolderName::new("connect").expect("it is a name");

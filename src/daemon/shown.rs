@@ -39,7 +39,7 @@ impl Keeper {
         let probes = probes(&self.prober.survey, self.clock.up());
         let counters = &self.counters;
         let measured = self.prober.survey.measured(self.clock.up());
-        let part = self.part.as_ref().map(|part| (&part.me, &part.registry, &measured));
+        let part = self.part.as_ref().map(|part| (part, &measured));
         let shown = Shown { config: &self.config, look, counters, probes, notes: &notes, part };
         if let Err(error) = self.publisher.show(shown, &self.state) {
             tracing::error!("the state cannot be read: {}", sentence(error));

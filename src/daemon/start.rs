@@ -80,7 +80,7 @@ pub fn run(options: &Options) -> anyhow::Result<Ended> {
     let clock = Clock::start();
     let learnt = lessons(&mut state, clock.moment())?;
     let prober = Prober::start(&config, learnt, clock, outbox.clone());
-    let part = Part::start(&config, &state, 0, &outbox)?;
+    let part = Part::start(&config, &state, 0, &outbox, None)?;
     let keeper = Keeper {
         source,
         declared: config.clone(),

@@ -25,7 +25,7 @@ pub enum Error {
     #[error("{path} is no path of a file: name one, such as /var/lib/greyhound-inventory/inventory.db")]
     NoFile { path: PathBuf },
     /// One that is empty would say that nothing is there.
-    #[error("{path} is gone, and is not made anew: bring it back")]
+    #[error("{path} is not there, and is not made here: an empty one would say that there is no session")]
     Gone { path: PathBuf },
     /// Another error of watching.
     #[error("cannot watch {path}")]

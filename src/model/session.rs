@@ -8,7 +8,7 @@ use std::str::FromStr;
 use ipnetwork::Ipv4Network;
 use serde::{Deserialize, Serialize};
 
-use super::{DeviceCode, HolderName, HostName, InvalidName, Kind, Timestamp, TunnelName};
+use super::{AddressRange, DeviceCode, HolderName, HostName, InvalidName, Kind, Timestamp, TunnelName};
 
 /// Which session: the client host, and what the tunnel is called there.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,6 +75,21 @@ impl SessionKey {
 impl Session {
     pub fn key(&self) -> SessionKey {
         SessionKey { host: self.host.clone(), name: self.name.clone() }
+    }
+
+    /// What of it no tunnel can have; `None`: nothing.
+    pub fn oddity(&self) -> Option<String> {
+        let Self { overlay, client, underlay, termination, publish, subscribe, .. } = self;
+        if overlay.prefix() != 31 || overlay.ip() != overlay.network() {
+            return Some(format!("its overlay {overlay} is no /31"));
+        }
+        let hosts = [overlay.ip(), *client, underlay.bound, underlay.seen(), *termination];
+        let no_host = hosts.into_iter().find_map(|address| {
+            let one = AddressRange::new(address, address).ok()?;
+            one.unusable().map(|(_, why)| format!("{address} is of {why}"))
+        });
+        let no_group = publish.iter().chain(subscribe).find(|group| !group.is_multicast());
+        no_host.or_else(|| no_group.map(|group| format!("{group} is no multicast group")))
     }
 
     /// Our address inside the tunnel on the edge, with the prefix.
@@ -157,6 +172,18 @@ mod tests {
         assert_eq!(session.underlay.seen(), Ipv4Addr::new(192, 0, 2, 2));
         assert_eq!(session.key().to_string().parse(), Ok(session.key()));
         assert_eq!(session.key().holder().as_str(), "session/client-1.example/ams");
+        assert_eq!(session.oddity(), None);
+        let odd = |change: &dyn Fn(&mut Session)| {
+            let mut odd = session.clone();
+            change(&mut odd);
+            odd.oddity().unwrap()
+        };
+        let wide = "10.0.0.0/8".parse().unwrap();
+        assert_eq!(odd(&|session| session.overlay = wide), "its overlay 10.0.0.0/8 is no /31");
+        let zero = odd(&|session| session.underlay = Underlay { bound: [0, 0, 0, 0].into(), public: None });
+        assert_eq!(zero, "0.0.0.0 is of 0.0.0.0/8, which is no network");
+        let group = odd(&|session| session.publish = [[10, 0, 0, 1].into()].into());
+        assert_eq!(group, "10.0.0.1 is no multicast group");
     }
 
     #[test]

@@ -67,8 +67,8 @@ fn host_name() -> Result<HostName, Error> {
     HostName::new(&name).map_err(|invalid| Error::NoName { why: invalid.to_string() })
 }
 
-/// The rows that concern this host, in a form in which they can be kept.
-pub fn excerpt(snapshot: &Snapshot, registry: &Registry, me: &Me) -> Document {
+/// The rows that concern this host, in a form in which they can be kept; `everybody`: a host needs all clients, too.
+pub fn excerpt(snapshot: &Snapshot, registry: &Registry, me: &Me, everybody: bool) -> Document {
     let mut mine: BTreeSet<RowName> = BTreeSet::new();
     let is_mine = |device: &DeviceCode| match me {
         Me::Edge(code) => code == device,
@@ -82,9 +82,13 @@ pub fn excerpt(snapshot: &Snapshot, registry: &Registry, me: &Me) -> Document {
     );
     let terminations = registry.terminations.values().map(|termination| &termination.value);
     mine.extend(terminations.filter(|offer| is_mine(&offer.device)).map(|offer| offer.row_name()));
-    // A host keeps all sessions: it may route to every client.
     let sessions = registry.sessions.values().map(|session| &session.value);
-    mine.extend(sessions.filter(|session| is_mine(&session.device)).map(|session| session.row_name()));
+    let ours = sessions.filter(|session| match me {
+        Me::Edge(code) => session.device == *code,
+        // Who routes to every client knows them all.
+        Me::Host(host) => everybody || session.host == *host,
+    });
+    mine.extend(ours.map(|session| session.row_name()));
     let rows = snapshot.rows.iter().filter(|row| mine.contains(&row.name)).cloned().collect();
     transfer::export(&Snapshot { revision: snapshot.revision, rows })
 }
@@ -137,7 +141,10 @@ pub fn whole(declared: &Config, registry: &Registry, me: &Me, down: &BTreeSet<Tu
         (Me::Host(_), Role::Alone | Role::Edge(_)) => BTreeMap::new(),
     };
     for (key, mut tunnel) in tunnels {
-        if let Some(why) = clash(declared, &tunnel) {
+        let odd = registry.session(&key).ok().and_then(|session| session.oddity());
+        let twice =
+            || whole.config.tunnels.contains_key(&tunnel.name).then(|| "another has its name".to_owned());
+        if let Some(why) = odd.or_else(|| clash(declared, &tunnel)).or_else(twice) {
             whole.aside.insert(key, why);
             continue;
         }

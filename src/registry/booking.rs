@@ -44,7 +44,9 @@ pub fn book(registry: &Registry, booking: &Booking, now: Timestamp) -> Result<De
     };
     let key = SessionKey { host: booking.host.clone(), name: name.clone() };
     if let Some(there) = registry.sessions.get(&key.to_string()) {
-        let request = request(booking, &name, &there.value.device, there.value.termination);
+        let device = booking.device.as_ref().unwrap_or(&there.value.device);
+        let termination = booking.termination.unwrap_or(there.value.termination);
+        let request = request(booking, &name, device, termination);
         let Decision { transaction, value } = sessions::request(registry, &request, now)?;
         return Ok(Decision { transaction, value: Ok(value) });
     }

@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ipnetwork::Ipv4Network;
+
 use super::draft::Decision;
 use super::refused::Refused;
+use super::row::Transaction;
 use super::tables::Registry;
 use super::{devices, interfaces, sessions};
 use crate::model::{
@@ -23,11 +26,13 @@ pub enum Duty {
     /// The host has.
     HostReady(Session),
     /// The edge has read back that its end is gone.
-    ConfirmGone(SessionKey),
+    ConfirmGone(Session),
     /// The host's address in the underlay is another one now.
     Follow(SessionKey, Underlay),
 }
 
+/// So many sessions are confirmed at most in one transaction; each is a row.
+pub const TOGETHER: usize = 32;
 /// So many terminations are added at most in one transaction; each is several rows.
 const BATCH: usize = 16;
 
@@ -41,23 +46,25 @@ pub fn of_edge(
 ) -> Vec<Duty> {
     let EdgeRole { device, interface, terminations } = edge;
     let registered = registered(registry, device);
-    if registry.devices.get(device.code.as_str()).map(|device| &device.value) != Some(&registered) {
-        return vec![Duty::Register(registered)];
+    let there = registry.devices.get(device.code.as_str()).map(|device| &device.value);
+    let register = (there != Some(&registered)).then_some(Duty::Register(registered));
+    if there.is_none() {
+        return register.into_iter().collect();
     }
     let offered = offered(registry, device, interface);
-    let count = (offered + BATCH).min(*terminations);
-    let offers = (offered < count).then(|| {
+    let count = offered.map(|offered| (offered + BATCH).min(*terminations));
+    let offers = count.filter(|count| offered < Some(*count)).map(|count| {
         let (device, interface) = (device.clone(), interface.clone());
         Duty::Offer { device, interface, count }
     });
     let sessions = registry.sessions_of(&device.code).filter_map(|session| match session.state {
         SessionState::Requested if built.contains(&session.key()) => Some(Duty::EdgeReady(session.clone())),
-        SessionState::Ending if gone.contains(&session.key()) => Some(Duty::ConfirmGone(session.key())),
+        SessionState::Ending if gone.contains(&session.key()) => Some(Duty::ConfirmGone(session.clone())),
         SessionState::Requested | SessionState::EdgeReady | SessionState::Ready | SessionState::Ending => {
             None
         }
     });
-    offers.into_iter().chain(sessions).collect()
+    register.into_iter().chain(offers).chain(sessions).collect()
 }
 
 /// What a client host owes. `underlays`: what its sessions should be bound to now.
@@ -80,6 +87,31 @@ pub fn of_host(
     registry.sessions_from(host).filter_map(duty).collect()
 }
 
+/// The transaction that says of all these sessions that this end of them is ready, and those of whom it cannot be said.
+/// There are [`TOGETHER`] at most.
+pub fn decide_ready(
+    registry: &Registry,
+    ready: &[Duty],
+    now: Timestamp,
+) -> Decision<Vec<(SessionKey, Refused)>> {
+    let (mut all, mut refused) = (Transaction::default(), Vec::new());
+    for duty in ready {
+        let (session, decided) = match duty {
+            Duty::EdgeReady(session) => (session, sessions::edge_ready(registry, session, now)),
+            Duty::HostReady(session) => (session, sessions::host_ready(registry, session, now)),
+            _ => continue,
+        };
+        match decided {
+            Ok(Decision { transaction, value: _ }) => {
+                all.conditions.extend(transaction.conditions);
+                all.writes.extend(transaction.writes);
+            }
+            Err(why) => refused.push((session.key(), why)),
+        }
+    }
+    Decision { transaction: all, value: refused }
+}
+
 /// The transaction that does it, and a sentence for what an operator should hear of.
 pub fn decide(registry: &Registry, duty: &Duty, now: Timestamp) -> Result<Decision<Option<String>>, Refused> {
     fn quiet<T>(decision: Decision<T>) -> Decision<Option<String>> {
@@ -97,8 +129,7 @@ pub fn decide(registry: &Registry, duty: &Duty, now: Timestamp) -> Result<Decisi
             Decision { transaction, value: Some(text) }
         }
         Duty::Offer { device, interface, count } => {
-            let Decision { transaction, value } =
-                interfaces::bootstrap(registry, (&device.code, interface), *count, now)?;
+            let Decision { transaction, value } = offer(registry, (device, interface), *count, now)?;
             let Interface { addresses, .. } = &value;
             let list: Vec<_> = addresses.iter().map(ToString::to_string).collect();
             let text = format!("{} offers {} termination(s): {}", value.key(), list.len(), list.join(", "));
@@ -106,7 +137,11 @@ pub fn decide(registry: &Registry, duty: &Duty, now: Timestamp) -> Result<Decisi
         }
         Duty::EdgeReady(session) => quiet(sessions::edge_ready(registry, session, now)?),
         Duty::HostReady(session) => quiet(sessions::host_ready(registry, session, now)?),
-        Duty::ConfirmGone(key) => quiet(sessions::confirm_gone(registry, key, false, now)?),
+        // Another one of that name by now has a tunnel of its own.
+        Duty::ConfirmGone(gone) if registry.session(&gone.key()).is_ok_and(|there| there != gone) => {
+            Decision { transaction: Transaction::default(), value: None }
+        }
+        Duty::ConfirmGone(gone) => quiet(sessions::confirm_gone(registry, &gone.key(), false, now)?),
         Duty::Follow(key, underlay) => quiet(sessions::follow(registry, key, *underlay, now)?),
     })
 }
@@ -118,16 +153,41 @@ fn registered(registry: &Registry, device: &Device) -> Device {
         return device.clone();
     };
     let Device { status, max_sessions, sharing, mut prefixes, .. } = there.clone();
-    prefixes.extend(device.prefixes.iter().filter(|prefix| !there.prefixes.contains(prefix)));
+    // Where one holds another, the larger one is meant.
+    let within = |inner: &Ipv4Network, all: &[Ipv4Network]| {
+        all.iter().any(|outer| outer != inner && inner.is_subnet_of(*outer))
+    };
+    prefixes.retain(|prefix| !within(prefix, &device.prefixes));
+    let new = device.prefixes.iter().filter(|ours| !prefixes.contains(ours) && !within(ours, &prefixes));
+    let new: Vec<_> = new.copied().collect();
+    prefixes.extend(new);
     Device { status, max_sessions, sharing, prefixes, ..device.clone() }
 }
 
-fn offered(registry: &Registry, device: &Device, interface: &InterfaceName) -> usize {
+/// So many terminations are offered; `None`: an operator has said that the interface offers none.
+fn offered(registry: &Registry, device: &Device, interface: &InterfaceName) -> Option<usize> {
     let key = format!("{}/{interface}", device.code);
-    let interface = registry.interfaces.get(&key).map(|interface| &interface.value);
-    interface
-        .filter(|interface| interface.tunnel_termination)
-        .map_or(0, |interface| interface.addresses.len())
+    let Some(interface) = registry.interfaces.get(&key).map(|interface| &interface.value) else {
+        return Some(0);
+    };
+    interface.tunnel_termination.then_some(interface.addresses.len())
+}
+
+/// As many as there are addresses for, if not all: two at least, or one more than there are.
+fn offer(
+    registry: &Registry,
+    (device, interface): (&Device, &InterfaceName),
+    count: usize,
+    now: Timestamp,
+) -> Result<Decision<Interface>, Refused> {
+    let least = offered(registry, device, interface).unwrap_or(0).max(1) + 1;
+    let bootstrap = |count| interfaces::bootstrap(registry, (&device.code, interface), count, now);
+    match bootstrap(count) {
+        Err(refused) if refused.is_of_device() => {
+            (least..count).rev().find_map(|fewer| bootstrap(fewer).ok()).ok_or(refused)
+        }
+        all => all,
+    }
 }
 
 #[cfg(test)]

@@ -170,16 +170,17 @@ pub struct Nearer {
     pub why: String,
 }
 
-/// The nearest termination of all activated devices, when the session has another.
+/// The nearest termination of all activated devices, when the session has a farther one.
 pub fn nearer(registry: &Registry, session: &Session, measured: &Measured) -> Option<Nearer> {
-    let devices = registry.devices.values().map(|device| &device.value);
-    let active = devices.filter(|device| device.status == DeviceStatus::Activated);
-    let all = active.flat_map(|device| {
-        let of = registry.terminations_of(&device.code);
-        of.filter_map(move |address| Some((*measured.get(&address)?, address, device)))
+    let own = measured.get(&session.termination)?;
+    let offers = registry.terminations.values().map(|termination| &termination.value);
+    let all = offers.filter_map(|offer| {
+        let device = &registry.devices.get(offer.device.as_str())?.value;
+        let latency = measured.get(&offer.address).filter(|_| device.status == DeviceStatus::Activated)?;
+        Some((*latency, offer.address, device))
     });
     let (latency, termination, device) = all.min_by_key(|(latency, address, _)| (*latency, *address))?;
-    if termination == session.termination {
+    if latency >= *own {
         return None;
     }
     let client = session.underlay.seen();

@@ -151,7 +151,7 @@ fn what_is_kept_is_what_concerns_this_host_and_is_the_same_after_it_was_read_bac
     let snapshot = snapshot();
     let registry = Registry::new(&snapshot).unwrap();
     let of = |code: &str| {
-        let document = excerpt(&snapshot, &registry, &Me::Edge(DeviceCode::new(code).unwrap()));
+        let document = excerpt(&snapshot, &registry, &Me::Edge(DeviceCode::new(code).unwrap()), false);
         Kept { place: "/srv/inventory.db".into(), revision: snapshot.revision, document }
     };
     keep(&mut state, &of("ams-1")).unwrap();

@@ -78,7 +78,7 @@ fn an_edge_confirms_what_it_has_built_and_what_is_gone() {
     paper.change(|registry| sessions::end(registry, &key, NOW)).unwrap();
     assert_eq!(of_edge(&paper.registry(), &ams, &one, &BTreeSet::new()), []);
     let owed = of_edge(&paper.registry(), &ams, &BTreeSet::new(), &one);
-    assert_eq!(owed, [Duty::ConfirmGone(key)]);
+    assert!(matches!(&owed[..], [Duty::ConfirmGone(gone)] if gone.key() == key));
     paper.change(|registry| decide(registry, &owed[0], NOW)).unwrap();
     assert_eq!(owes(&paper, &ams), []);
 }
