@@ -142,7 +142,9 @@ fn the_neighbour_learns_a_clients_route_and_forgets_it(world: &World) -> Result<
     greyhound.ends(0, "reload")?;
     knows("10.8.0.5", true).context("another tunnel")?;
     drop(frr);
-    look::goes_by(&edge, "10.8.0.5", "gh-client").context("without FRR all stays")?;
+    edge.ip("link delete clients")?;
+    look::goes_by(&edge, "10.8.0.5", "gh-client").context("without FRR and its VRF all stays")?;
+    Witness::new(&greyhound).holds().context("without FRR")?;
     daemon.stop()?;
     Ok(())
 }
