@@ -60,6 +60,24 @@ fn the_calls_of_the_readme_work() {
     assert_eq!(json(&place, "session list")[0]["termination"], "198.51.100.8");
 }
 
+/// An edge box, a host, and tunnels without either.
+#[test]
+fn the_declarations_of_the_readme_are_right() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let after = |heading: &str| readme.split(&format!("\n## {heading}\n")).nth(1).unwrap().to_owned();
+    for (heading, count) in [("Connect a host", 2), ("Declared tunnels", 1)] {
+        let section = after(heading);
+        let section = section.split("\n## ").next().unwrap();
+        let declarations: Vec<_> = section.split("```toml\n").skip(1).collect();
+        assert_eq!(declarations.len(), count, "{heading}");
+        for declaration in declarations {
+            let place = Place::new();
+            std::fs::write(place.file(), declaration.split("```").next().unwrap()).unwrap();
+            done(&place, "check");
+        }
+    }
+}
+
 #[test]
 fn a_session_takes_all_that_it_needs_and_gives_it_back() {
     let place = stocked();

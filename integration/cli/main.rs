@@ -5,7 +5,9 @@
 
 mod help;
 mod inventory;
+mod paper;
 mod render;
+mod sessions;
 mod stage;
 
 use std::io::{Read as _, Write as _};

@@ -8,6 +8,7 @@ mod daemon_life;
 mod daemon_trouble;
 mod daemon_whole;
 mod fleet_kit;
+mod frr;
 mod lab;
 mod leftovers;
 mod mirror;
@@ -70,6 +71,7 @@ pub fn all() -> Vec<Scenario> {
         sessions_life::SCENARIOS,
         moves_learnt::SCENARIOS,
         shown::SCENARIOS,
+        frr::SCENARIOS,
         render::SCENARIOS,
         scale::SCENARIOS,
     ]

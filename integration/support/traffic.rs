@@ -38,9 +38,24 @@ impl Sender {
     pub fn start_from(host: &Host, source: Ipv4Addr, to: SocketAddrV4) -> Result<Self> {
         let socket = host.within(|| {
             let socket = UdpSocket::bind((source, 0)).with_context(|| format!("socket from {source}"))?;
-            socket.set_multicast_ttl_v4(MULTICAST_TTL)?;
             Ok(socket)
         })?;
+        Self::go(socket, to)
+    }
+
+    /// The same, out of this link, whatever routes there are.
+    pub fn start_on(host: &Host, link: &str, to: SocketAddrV4) -> Result<Self> {
+        let socket = host.within(|| {
+            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).context("socket")?;
+            setsockopt(&socket, sockopt::BindToDevice, &link.into())
+                .with_context(|| format!("out of {link}"))?;
+            Ok(socket)
+        })?;
+        Self::go(socket, to)
+    }
+
+    fn go(socket: UdpSocket, to: SocketAddrV4) -> Result<Self> {
+        socket.set_multicast_ttl_v4(MULTICAST_TTL)?;
         let (stop, sent) = <(Arc<AtomicBool>, Arc<AtomicU64>)>::default();
         let (stopped, count) = (Arc::clone(&stop), Arc::clone(&sent));
         let thread = std::thread::spawn(move || send(&socket, to, &stopped, &count));
