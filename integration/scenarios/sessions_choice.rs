@@ -139,7 +139,7 @@ fn each_reason_why_nothing_can_be_had_is_told(world: &World) -> Result<()> {
     greyhound.ends(0, "pool set clients --quota 2")?;
     let refused = eventually(AGREED, || {
         let refused = greyhound.json(1, "connect multicast")?;
-        ensure!(refused.to_string().contains("quota of 2"), "{refused}");
+        ensure!(refused.to_string().contains("client pools are exhausted"), "{refused}");
         Ok(refused)
     })?;
     ensure!(refused["problems"].as_array().is_some_and(|reasons| !reasons.is_empty()), "{refused}");

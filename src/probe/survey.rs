@@ -33,7 +33,8 @@ pub use subject::{Inside, Subject};
 
 use offered::Offered;
 
-/// The pace of probes to all candidates of a tunnel that may be down: a few answers before it is called so.
+/// The pace of probes to all candidates of a tunnel that may be down: a few answers before it is called so; and of those
+/// through one that nobody has answered through yet.
 const URGENT: Duration = Duration::from_millis(200);
 /// The pace of probes to candidates of a tunnel that is down, and to one in use whose last probe was lost.
 const WORRIED: Duration = Duration::from_secs(1);

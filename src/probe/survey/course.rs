@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use super::{Subject, WORRIED};
+use super::{Subject, URGENT, WORRIED};
 use crate::model::{Learnt, Method, Moving, Probing, TunnelName};
 use crate::probe::book::Pace;
 use crate::probe::choice::{Chooser, Decision, Rules};
@@ -120,6 +120,10 @@ impl Course {
         let interval = self.liveness.pace().interval();
         let (icmp, stamp) = match self.liveness.state() {
             liveness::State::Silent => (SILENT, SILENT),
+            // Who has just begun waits for the first answer; a peer that answers none is silent soon.
+            liveness::State::Unknown if self.stamped.is_none() => {
+                (interval.min(URGENT), interval.min(URGENT))
+            }
             _ if self.stamped.is_none() => (interval, interval),
             _ if self.liveness.in_doubt(now) => (interval / 2, interval),
             _ => (WORRIED.max(interval), interval),
