@@ -99,7 +99,7 @@ fn candidates_are_asked_by_every_method_and_the_peer_through_the_tunnel() {
 #[test]
 fn a_peer_is_asked_both_ways_until_it_is_known_how_it_answers() {
     let survey = survey(subject());
-    let both = [(Method::Icmp, 1_000), (Method::Stamp, 1_000)].into();
+    let both = [(Method::Icmp, 200), (Method::Stamp, 200)].into();
     assert_eq!(paces(&survey, Duration::ZERO, [169, 254, 10, 1].into()), both);
     assert!(survey.asks(SEC(1)).keys().all(|target| target.source.is_some()));
 }
@@ -331,7 +331,7 @@ fn after_a_move_it_is_asked_again_how_the_peer_answers() {
     let at = SEC(59) + MS(600);
     assert_eq!(paces(&survey, at, peer)[&Method::Stamp], 300);
     survey.moved(at, &ams(), FAR);
-    assert_eq!(paces(&survey, at, peer), [(Method::Icmp, 1_000), (Method::Stamp, 1_000)].into());
+    assert_eq!(paces(&survey, at, peer), [(Method::Icmp, 200), (Method::Stamp, 200)].into());
     // Its reflector is switched off, its kernel answers.
     survey.take(vec![report(&inner(), Method::Stamp, SEC(61), Some(MS(10)))]);
     assert_eq!(paces(&survey, SEC(61), peer)[&Method::Stamp], 300);
