@@ -31,6 +31,7 @@ mod routing;
 mod scale;
 mod sessions;
 mod sessions_choice;
+mod sessions_clients;
 mod sessions_life;
 mod shown;
 mod tunnels;
@@ -68,6 +69,7 @@ pub fn all() -> Vec<Scenario> {
         moves::SCENARIOS,
         sessions::SCENARIOS,
         sessions_choice::SCENARIOS,
+        sessions_clients::SCENARIOS,
         sessions_life::SCENARIOS,
         moves_learnt::SCENARIOS,
         shown::SCENARIOS,

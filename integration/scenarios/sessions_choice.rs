@@ -1,11 +1,11 @@
 //! Which termination a session gets, and why not another: the nearest that can be had, never one that does not answer.
 
-use super::fleet_kit::{AGREED, Fleet, client, links};
+use super::fleet_kit::{AGREED, Fleet, links};
 use super::tunnels::ping;
 use crate::support::needs::{NETEM, Need};
 use crate::support::scenario::{Scenario, scenario};
 use crate::support::underlay::Way;
-use crate::support::{Daemon, Greyhound, Result, World, ensure, eventually};
+use crate::support::{Result, World, ensure, eventually};
 use anyhow::Context as _;
 use greyhound::api::client::Client;
 use greyhound::api::dto::ConnectAsk;
@@ -20,7 +20,6 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!(the_same_by_the_command_line_by_http_and_by_the_library).needs(&[NETEM, CURL]),
     scenario!(each_reason_why_nothing_can_be_had_is_told).needs(&[NETEM]),
     scenario!(two_command_lines_at_once_never_get_the_same_termination),
-    scenario!(clients_share_a_termination_where_that_is_the_policy),
     scenario!(a_draining_device_keeps_its_sessions_and_takes_no_new_ones),
     scenario!(the_status_tells_the_best_termination_and_why_it_is_not_in_use).needs(&[NETEM]),
     scenario!(connecting_takes_so_long).exclusive(),
@@ -178,38 +177,6 @@ fn two_command_lines_at_once_never_get_the_same_termination(world: &World) -> Re
     eventually(AGREED * 2, || {
         ensure!(links(&fleet.ams.host)?.len() == 8 && links(&greyhound.host)?.len() == 8);
         ping(&greyhound.host, "169.254.20.14")
-    })
-}
-
-fn clients_share_a_termination_where_that_is_the_policy(world: &World) -> Result<()> {
-    let fleet = Fleet::build(world, "")?;
-    let _daemons = fleet.start()?;
-    fleet.client.ends(0, "device set ams-1 --sharing per-client")?;
-    let other_host = world.host("other")?;
-    let router = fleet.underlay.router.namespace();
-    other_host.ip_batch(&format!(
-        "link add eth0 type veth peer name other netns {router}\naddress add 192.0.5.10/24 dev eth0\n\
-         link set eth0 up\nroute add default via 192.0.5.254\n"
-    ))?;
-    fleet.underlay.router.ip_batch("address add 192.0.5.254/24 dev other\nlink set other up\n")?;
-    let path = fleet.path.display().to_string();
-    let other = Greyhound::new(world, &other_host, &client("client-2", "", &path))?;
-    let _other = Daemon::start(&other)?;
-    eventually(AGREED, || other.ends(0, "connect unicast --termination 198.51.100.8 --no-wait"))?;
-    fleet.client.ends(0, "connect unicast --termination 198.51.100.8")?;
-    let refused = fleet.client.ends(1, "connect unicast --termination 198.51.100.8")?.stderr;
-    ensure!(refused.contains("198.51.100.8"), "one client never has it twice: {refused}");
-    eventually(AGREED, || {
-        ensure!(links(&fleet.ams.host)?.len() == 2);
-        for host in [&fleet.client.host, &other_host] {
-            let overlay = host.exec(["ip", "-j", "address", "show", "dev", "gh-unicast"])?.stdout;
-            let overlay: Value = serde_json::from_str(&overlay)?;
-            let all = overlay[0]["addr_info"].as_array().context("addresses")?.clone();
-            let inside = all.iter().find(|address| address["prefixlen"] == 31).context("the /31")?;
-            let ours: std::net::Ipv4Addr = inside["local"].as_str().context("text")?.parse()?;
-            ping(host, &std::net::Ipv4Addr::from(u32::from(ours) ^ 1).to_string())?;
-        }
-        Ok(())
     })
 }
 
