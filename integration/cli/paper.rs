@@ -42,6 +42,12 @@ pub async fn paper(
                 sentence: "no termination can be had".to_owned(),
                 reasons: vec!["ams-1: it is full on paper".to_owned()],
             }),
+            Command::Disconnect { tunnel } if !has(&publish.borrow(), tunnel.as_str()) => {
+                Err(Failure::Nothing {
+                    sentence: format!("there is no session host-1/{tunnel} in the inventory"),
+                    reasons: vec![],
+                })
+            }
             Command::Disconnect { tunnel } => {
                 let mut seen = Snapshot::clone(&publish.borrow());
                 seen.status.sessions.retain(|session| session.tunnel != tunnel.as_str());
@@ -53,6 +59,10 @@ pub async fn paper(
         };
         let _ = reply.send(answer);
     }
+}
+
+fn has(seen: &Snapshot, tunnel: &str) -> bool {
+    seen.status.sessions.iter().any(|session| session.tunnel == tunnel)
 }
 
 fn mistake() -> Failure {

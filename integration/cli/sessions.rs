@@ -88,7 +88,10 @@ fn who_names_no_session_must_have_only_one() {
     let which = refused(&place, "disconnect");
     assert_eq!(which, "greyhound: this host has 2 sessions: name one of unicast, multicast, or --all\n");
     let unknown = refused(&place, "disconnect feed");
-    assert_eq!(unknown, "greyhound: there is no session \"feed\": this host has unicast, multicast\n");
+    assert_eq!(
+        unknown,
+        "greyhound: there is no session host-1/feed in the inventory; this host has unicast, multicast\n"
+    );
     let told = done(&place, "disconnect multicast");
     let rest = told.strip_prefix("multicast: 198.51.100.8 of ams-1\n").unwrap_or_else(|| panic!("{told}"));
     steps(rest, &["ended", "tunnel down", "addresses free"]);
@@ -97,7 +100,7 @@ fn who_names_no_session_must_have_only_one() {
     assert_eq!(done(&place, "disconnect"), "This host has no session.\n");
     assert_eq!(
         refused(&place, "disconnect feed"),
-        "greyhound: there is no session \"feed\": this host has none\n"
+        "greyhound: there is no session host-1/feed in the inventory; this host has none\n"
     );
 }
 

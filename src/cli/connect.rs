@@ -15,7 +15,7 @@ use crate::api::dto::{BestView, ConnectAsk, SessionView, StepsView};
 use crate::model::{DeviceCode, Kind, TunnelName};
 
 /// The status of a refusal that lists why nothing can be had.
-const NOTHING: u16 = 409;
+pub const NOTHING: u16 = 409;
 /// Each look waits so long at most.
 const LOOK: Duration = Duration::from_secs(5);
 

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use serde::Serialize;
 
-use super::connect::Steps;
+use super::connect::{NOTHING, Steps};
 use super::context::Context;
 use super::{Ended, output};
-use crate::api::client::Client;
+use crate::api::client::{Client, Error};
 use crate::api::dto::SessionView;
 use crate::model::TunnelName;
 
@@ -48,13 +48,18 @@ struct Disconnected {
 pub fn run(context: &Context, args: &Args) -> anyhow::Result<Ended> {
     let client = context.daemon()?;
     context.agree(&client)?;
-    let wanted = wanted(client.sessions()?, args)?;
+    let sessions = client.sessions()?;
+    let names = if sessions.is_empty() { "none".to_owned() } else { names(&sessions) };
+    let wanted = wanted(&sessions, args)?;
     let patience = Duration::from_secs(if args.no_wait { 0 } else { args.timeout });
     let began = Instant::now();
     // All are ended before any is waited for: one whose edge is away holds up no other.
     let mut ending = Vec::new();
     for (name, shown) in wanted {
-        let session = client.disconnect_session(&name)?;
+        let session = match client.disconnect_session(&name) {
+            Err(Error::Refused { status: NOTHING, view }) => bail!("{}; this host has {names}", view.error),
+            session => session?,
+        };
         let mut steps = Steps { began, took_ms: BTreeMap::new(), quiet: true };
         steps.seen("ended")?;
         ending.push((session, shown, steps));
@@ -78,12 +83,15 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<Ended> {
     Ok(if partly { Ended::Partly } else { Ended::Whole })
 }
 
+fn names(sessions: &[SessionView]) -> String {
+    sessions.iter().map(|session| session.tunnel.as_str()).collect::<Vec<_>>().join(", ")
+}
+
 /// The sessions that are meant, by their tunnels, and whether they are shown yet. One that has just begun need not be.
-fn wanted(sessions: Vec<SessionView>, args: &Args) -> anyhow::Result<Vec<(TunnelName, bool)>> {
-    let all = || sessions.iter().map(|session| session.tunnel.as_str()).collect::<Vec<_>>().join(", ");
+fn wanted(sessions: &[SessionView], args: &Args) -> anyhow::Result<Vec<(TunnelName, bool)>> {
     let meant: Vec<&SessionView> = match &args.which {
         None if !args.all && sessions.len() > 1 => {
-            bail!("this host has {} sessions: name one of {}, or --all", sessions.len(), all())
+            bail!("this host has {} sessions: name one of {}, or --all", sessions.len(), names(sessions))
         }
         None => sessions.iter().collect(),
         Some(which) => {
