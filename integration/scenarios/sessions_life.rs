@@ -14,6 +14,7 @@ pub const SCENARIOS: &[Scenario] = &[
     scenario!(a_session_comes_back_after_a_reboot_of_both_ends_with_no_cli),
     scenario!(with_the_inventory_away_everything_stays_and_what_needs_it_waits),
     scenario!(addresses_are_given_anew_only_after_the_edge_has_confirmed),
+    scenario!(who_stops_waiting_leaves_a_session_that_disconnect_ends),
     scenario!(a_session_follows_its_hosts_address_and_keeps_its_own),
     scenario!(nothing_is_routed_into_a_tunnel_that_is_down).needs(&[NETEM]),
     scenario!(an_inventory_that_went_back_changes_nothing_until_a_person_says_so),
@@ -137,6 +138,25 @@ fn addresses_are_given_anew_only_after_the_edge_has_confirmed(world: &World) -> 
         ensure!(links(&fleet.ams.host)?.is_empty());
         fleet.client.ends(0, "connect unicast --termination 198.51.100.8")
     })?;
+    Ok(())
+}
+
+fn who_stops_waiting_leaves_a_session_that_disconnect_ends(world: &World) -> Result<()> {
+    let fleet = Fleet::build(world, "")?;
+    let [_client, ams, _fra] = fleet.start()?;
+    ams.kill()?;
+    // As Ctrl-C, while the edge is not there to answer.
+    let connect = fleet.client.words("connect unicast --device ams-1").join(" ");
+    let program = crate::support::world::greyhound().display();
+    let waits = format!("timeout --preserve-status -s INT 3 {program} {connect}; echo ended with $?");
+    let said = fleet.client.host.exec(["sh", "-c", &waits])?.stdout;
+    ensure!(said.contains("leased") && !said.contains("edge ready"), "{said}");
+    ensure!(said.contains("ended with 130"), "{said}");
+    ensure!(fleet.session("unicast")?["state"] == "requested");
+    let _ams = Daemon::start(&fleet.ams)?;
+    ready(&fleet, "unicast")?;
+    let ended = fleet.client.json(0, "disconnect unicast")?;
+    ensure!(ended[0]["gone"] == true, "{ended}");
     Ok(())
 }
 
