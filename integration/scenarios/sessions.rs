@@ -70,10 +70,12 @@ fn an_edge_box_registers_itself_once_and_answers_at_its_terminations(world: &Wor
     // All addresses of a /29 are hosts here, the first and the last too.
     for address in ["198.51.100.8", "198.51.100.15"] {
         eventually(AGREED, || {
-            fleet.client.host.greyhound(["probe", address, "--count", "2", "--method", "both"]).and_then(|said| {
-                ensure!(said.status.success(), "{}{}", said.stdout, said.stderr);
-                Ok(())
-            })
+            fleet.client.host.greyhound(["probe", address, "--count", "2", "--method", "both"]).and_then(
+                |said| {
+                    ensure!(said.status.success(), "{}{}", said.stdout, said.stderr);
+                    Ok(())
+                },
+            )
         })?;
     }
     edge.host.ip("address delete 198.51.100.12/32 dev lo")?;

@@ -71,7 +71,7 @@ pub struct Fields {
     /// Add a prefix for its terminations; a /29 or shorter. All addresses of it count. Can be given again.
     #[arg(long, value_name = "PREFIX")]
     prefix: Vec<Ipv4Network>,
-    /// pending, activated (takes sessions), draining (no new ones, old ones leave) or suspended (no new ones).
+    /// pending, activated (takes sessions), draining or suspended (no new ones; those it has stay).
     #[arg(long, value_parser = word(&DeviceStatus::ALL))]
     status: Option<DeviceStatus>,
     /// The most sessions, or none for as many as there are terminations.

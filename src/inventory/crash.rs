@@ -66,7 +66,9 @@ fn killed_allocators_neither_double_nor_lose() {
     check(&registry);
     let acknowledged: usize = (0..ALLOCATORS).map(|host| kept(&registry, &file, host)).sum();
     assert!(acknowledged > ALLOCATORS, "only {acknowledged} were taken: they were killed too soon");
-    println!("{ALLOCATORS} allocators, all killed: {acknowledged} sessions acknowledged, none doubled, none lost");
+    println!(
+        "{ALLOCATORS} allocators, all killed: {acknowledged} sessions acknowledged, none doubled, none lost"
+    );
     // All that there is can still be had, to the last one.
     for session in registry.sessions.values().map(|session| &session.value) {
         change::change(&inventory, |r| sessions::confirm_gone(r, &session.key(), true, NOW)).unwrap();

@@ -45,7 +45,7 @@ pub enum DeviceStatus {
     Pending,
     /// It is probed and takes sessions.
     Activated,
-    /// No new sessions; those it has go elsewhere.
+    /// No new sessions; those it has are to go elsewhere, and stay until they do.
     Draining,
     /// No new sessions, and no probes; those it has stay.
     Suspended,
