@@ -17,7 +17,7 @@ use crate::model::{DeviceCode, Kind, TunnelName};
 /// The status of a refusal that lists why nothing can be had.
 pub const NOTHING: u16 = 409;
 /// Each look waits so long at most.
-const LOOK: Duration = Duration::from_secs(5);
+pub const LOOK: Duration = Duration::from_secs(5);
 
 #[derive(Debug, clap::Args)]
 pub struct Args {

@@ -6,15 +6,13 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use serde::Serialize;
 
-use super::connect::{NOTHING, Steps};
+use super::connect::{LOOK, NOTHING, Steps};
 use super::context::Context;
 use super::{Ended, output};
 use crate::api::client::{Client, Error};
 use crate::api::dto::SessionView;
 use crate::model::TunnelName;
 
-/// Each look waits so long at most.
-const LOOK: Duration = Duration::from_secs(5);
 /// A session is shown so soon after it has begun.
 const SHOWN: Duration = Duration::from_secs(2);
 /// Between looks whether the tunnel is down: it takes about as long.

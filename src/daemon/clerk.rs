@@ -172,8 +172,7 @@ impl Desk {
                 let said = self.change(|registry| duties::decide(registry, duty, now()));
                 said.map(|said| said.into_iter().for_each(|said| self.tell(News::Done(said))))
             }
-            // One that is refused has changed meanwhile: word of that is on its way.
-            ready => self.change(|registry| Ok(duties::decide_ready(registry, ready, now()))).map(drop),
+            ready => self.change(|registry| Ok(duties::decide_all(registry, ready, now()))),
         };
         if let Err(error) = done {
             let why = sentence(error);

@@ -158,6 +158,12 @@ impl Keeper {
     /// The next address of this host's own ranges. It is leased when the session's tunnel is built.
     fn own(&mut self, booking: &Booking) -> Result<Ipv4Addr, Failure> {
         let failed = |error: &dyn std::fmt::Display| Failure::Failed(error.to_string());
+        // Asked again by a name that is there, it is answered with what is there.
+        let key = booking.name.clone().map(|name| SessionKey { host: booking.host.clone(), name });
+        let there = key.zip(self.part.as_ref()).and_then(|(key, part)| part.registry.session(&key).ok());
+        if let Some(there) = there {
+            return Ok(there.underlay.bound);
+        }
         let book = self.state.book().map_err(|error| failed(&error))?;
         let mut foreign = match &self.last {
             Some(look) => locals::foreign(&look.observed, &self.config.tunnels, &look.owned),
@@ -165,22 +171,11 @@ impl Keeper {
         };
         let up = self.clock.up();
         let Some(part) = &mut self.part else { return Err(failed(&"no inventory is declared")) };
-        let bound: BTreeSet<Ipv4Addr> = part
-            .registry
-            .sessions_from(&booking.host)
-            .filter(|session| booking.name.as_ref() != Some(&session.name))
-            .map(|session| session.underlay.bound)
-            .collect();
+        let bound: BTreeSet<Ipv4Addr> =
+            part.registry.sessions_from(&booking.host).map(|session| session.underlay.bound).collect();
         part.promised.retain(|address, at| up < *at + PROMISED && !bound.contains(address));
         for address in bound.iter().chain(part.promised.keys()) {
             foreign.entry(*address).or_insert_with(|| "a session of this host is bound to it".to_owned());
-        }
-        // Asked again by a name that is there, it is answered with what is there.
-        let key = booking.name.clone().map(|name| SessionKey { host: booking.host.clone(), name });
-        if let Some(there) =
-            key.and_then(|key| part.registry.session(&key).ok().map(|there| there.underlay.bound))
-        {
-            return Ok(there);
         }
         // Who had a name before may have the address again that it had then.
         let nobody = || HolderName::new("connect").expect("it is a name");

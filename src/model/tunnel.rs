@@ -106,6 +106,29 @@ impl Learnt {
 }
 
 impl Tunnel {
+    /// A tunnel of which nothing else is said; it leads nowhere yet.
+    pub fn plain(name: TunnelName, kind: Kind, local: Local, overlay: Ipv4Network) -> Self {
+        Self {
+            name,
+            kind,
+            local,
+            remotes: Vec::new(),
+            overlay,
+            routes: Vec::new(),
+            groups: Vec::new(),
+            ttl: Ttl::Fixed(64),
+            tos: Tos::Fixed(0),
+            key: None,
+            mtu: None,
+            pmtudisc: true,
+            ignore_df: false,
+            vrf: None,
+            metric: 0,
+            client: None,
+            enable: true,
+        }
+    }
+
     /// The remote that it uses: the chosen one, as long as it is declared, else the first.
     pub fn remote(&self, chosen: Option<&Chosen>) -> Option<Ipv4Addr> {
         let chosen = chosen.and_then(|chosen| chosen.remote);

@@ -100,7 +100,7 @@ fn wanted(
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use crate::model::{Kind, Tos, Ttl};
+    use crate::model::Kind;
 
     pub fn key(text: &str) -> SessionKey {
         text.parse().unwrap()
@@ -109,24 +109,11 @@ pub mod tests {
     /// The edge's end of a session: the overlay is the pair of addresses number `pair` of 169.254.10.0/24.
     pub fn tunnel(kind: Kind, local: &str, remote: &str, pair: u8) -> Tunnel {
         let overlay = format!("169.254.10.{}/31", pair * 2).parse().unwrap();
+        let name = TunnelName::new(&format!("sa9fe0a{:02x}", pair * 2)).unwrap();
         Tunnel {
-            name: TunnelName::new(&format!("sa9fe0a{:02x}", pair * 2)).unwrap(),
-            kind,
-            local: Local::Host(local.parse().unwrap()),
             remotes: vec![remote.parse().unwrap()],
-            overlay,
             routes: vec![format!("203.0.113.{pair}/32").parse().unwrap()],
-            groups: Vec::new(),
-            ttl: Ttl::Fixed(64),
-            tos: Tos::Fixed(0),
-            key: None,
-            mtu: None,
-            pmtudisc: true,
-            ignore_df: false,
-            vrf: None,
-            metric: 0,
-            client: None,
-            enable: true,
+            ..Tunnel::plain(name, kind, Local::Host(local.parse().unwrap()), overlay)
         }
     }
 

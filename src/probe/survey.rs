@@ -117,7 +117,7 @@ impl Survey {
             }
         }
         for target in self.offered.targets() {
-            if !self.leads_there(target.address) {
+            if self.course_to(target.address).is_none() {
                 self.users.entry(target).or_default();
             }
         }

@@ -122,8 +122,7 @@ pub fn with_kept(declared: Config) -> Result<Config, Error> {
     })
 }
 
-/// The declaration together with what the registry asks of this host. A host routes
-/// nothing into the tunnels of `down`.
+/// The declaration together with what the registry asks of this host. A host routes nothing into the tunnels of `down`.
 pub fn whole(declared: &Config, registry: &Registry, me: &Me, down: &BTreeSet<TunnelName>) -> Whole {
     let mut whole = Whole { config: declared.clone(), aside: BTreeMap::new() };
     let tunnels = match (me, &declared.role) {

@@ -87,29 +87,15 @@ pub fn of_host(
     registry.sessions_from(host).filter_map(duty).collect()
 }
 
-/// The transaction that says of all these sessions that this end of them is ready, and those of whom it cannot be said.
-/// There are [`TOGETHER`] at most.
-pub fn decide_ready(
-    registry: &Registry,
-    ready: &[Duty],
-    now: Timestamp,
-) -> Decision<Vec<(SessionKey, Refused)>> {
-    let (mut all, mut refused) = (Transaction::default(), Vec::new());
-    for duty in ready {
-        let (session, decided) = match duty {
-            Duty::EdgeReady(session) => (session, sessions::edge_ready(registry, session, now)),
-            Duty::HostReady(session) => (session, sessions::host_ready(registry, session, now)),
-            _ => continue,
-        };
-        match decided {
-            Ok(Decision { transaction, value: _ }) => {
-                all.conditions.extend(transaction.conditions);
-                all.writes.extend(transaction.writes);
-            }
-            Err(why) => refused.push((session.key(), why)),
-        }
+/// The transaction that does all of these, [`TOGETHER`] at most, each of another session. One that is refused is left
+/// out: its session has changed meanwhile, and word of that is on its way.
+pub fn decide_all(registry: &Registry, duties: &[Duty], now: Timestamp) -> Decision<()> {
+    let mut all = Transaction::default();
+    for Decision { transaction, value: _ } in duties.iter().flat_map(|duty| decide(registry, duty, now)) {
+        all.conditions.extend(transaction.conditions);
+        all.writes.extend(transaction.writes);
     }
-    Decision { transaction: all, value: refused }
+    Decision { transaction: all, value: () }
 }
 
 /// The transaction that does it, and a sentence for what an operator should hear of.

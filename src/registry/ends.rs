@@ -8,7 +8,7 @@ use ipnetwork::Ipv4Network;
 use super::tables::Registry;
 use crate::model::{
     AddressRange, DeviceCode, HostName, Kind, Local, Pool, Purpose, Routes, Session, SessionKey,
-    SessionState, Tos, Ttl, Tunnel, TunnelName,
+    SessionState, Tunnel, TunnelName,
 };
 
 /// What a client host decides of the insides of its tunnels.
@@ -32,10 +32,9 @@ pub struct Edge {
 pub fn of_host(registry: &Registry, host: &HostName, client: &Client<'_>) -> BTreeMap<TunnelName, Tunnel> {
     let built = registry.sessions_from(host).filter(|session| is_built(session));
     let tunnel = |session: &Session| {
-        let mut tunnel = bare(session, session.name.clone());
-        tunnel.local = local(client.pools, session.underlay.bound);
+        let local = local(client.pools, session.underlay.bound);
+        let mut tunnel = Tunnel::plain(session.name.clone(), session.kind, local, session.client_overlay());
         tunnel.remotes = vec![session.termination];
-        tunnel.overlay = session.client_overlay();
         tunnel.client = Some(session.client);
         match session.kind {
             Kind::Unicast => {
@@ -56,10 +55,9 @@ pub fn of_host(registry: &Registry, host: &HostName, client: &Client<'_>) -> BTr
 pub fn of_edge(registry: &Registry, code: &DeviceCode) -> Edge {
     let built = registry.sessions_of(code).filter(|session| is_built(session));
     let tunnel = |session: &Session| {
-        let mut tunnel = bare(session, session.edge_tunnel());
-        tunnel.local = Local::Host(session.termination);
+        let local = Local::Host(session.termination);
+        let mut tunnel = Tunnel::plain(session.edge_tunnel(), session.kind, local, session.edge_overlay());
         tunnel.remotes = vec![session.underlay.seen()];
-        tunnel.overlay = session.edge_overlay();
         tunnel.routes = vec![session.client.into()];
         (session.key(), tunnel)
     };
@@ -83,29 +81,6 @@ fn is_built(session: &Session) -> bool {
     match session.state {
         SessionState::Requested | SessionState::EdgeReady | SessionState::Ready => true,
         SessionState::Ending => false,
-    }
-}
-
-/// What both ends have alike.
-fn bare(session: &Session, name: TunnelName) -> Tunnel {
-    Tunnel {
-        name,
-        kind: session.kind,
-        local: Local::Host(session.underlay.bound),
-        remotes: Vec::new(),
-        overlay: session.overlay,
-        routes: Vec::new(),
-        groups: Vec::new(),
-        ttl: Ttl::Fixed(64),
-        tos: Tos::Fixed(0),
-        key: None,
-        mtu: None,
-        pmtudisc: true,
-        ignore_df: false,
-        vrf: None,
-        metric: 0,
-        client: None,
-        enable: true,
     }
 }
 

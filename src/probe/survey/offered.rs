@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use super::Survey;
+use super::course::Course;
 use crate::model::{Target, TunnelName};
 use crate::probe::liveness;
 use crate::probe::rank::Entry;
@@ -62,8 +63,7 @@ impl Survey {
     /// The effective latency of each offered termination that has one at `now`.
     pub fn measured(&self, now: Duration) -> BTreeMap<Ipv4Addr, Duration> {
         let measured = self.offered.targets().filter_map(|target| {
-            let mut courses = self.courses.values();
-            let course = courses.find(|course| course.subject.candidates.contains(&target.address));
+            let course = self.course_to(target.address);
             let target = course.map_or(target.clone(), |course| course.subject.to(target.address));
             Some((target.address, self.health(now, &target).latency().map(Latency::span)?))
         });
@@ -76,7 +76,8 @@ impl Survey {
         course.is_some_and(|course| matches!(course.liveness.state(), liveness::State::Down(_)))
     }
 
-    pub(super) fn leads_there(&self, address: Ipv4Addr) -> bool {
-        self.courses.values().any(|course| course.subject.candidates.contains(&address))
+    /// A tunnel that leads there, or may.
+    pub(super) fn course_to(&self, address: Ipv4Addr) -> Option<&Course> {
+        self.courses.values().find(|course| course.subject.candidates.contains(&address))
     }
 }
