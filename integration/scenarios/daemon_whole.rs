@@ -4,11 +4,11 @@
 use super::daemon_kit::{SOON, holds_soon, kept, last, told, watched};
 use super::repairs::{declaration, host_with_underlay};
 use super::tunnels::FRA;
-use crate::support::daemon::WATCHDOG;
+use crate::support::daemon::{Manager, WATCHDOG};
 use crate::support::greyhound::unicast;
 use crate::support::needs::DUMMY;
 use crate::support::scenario::{Scenario, scenario};
-use crate::support::{Daemon, Greyhound, Result, World, ensure, eventually};
+use crate::support::{Daemon, Greyhound, Result, World, bail, ensure, eventually};
 use crate::witness::look;
 use anyhow::Context as _;
 use nix::sys::ptrace::{self, Options};
@@ -55,8 +55,9 @@ impl Drop for Stopped {
 }
 
 fn who_hangs_starves_the_watchdog_and_the_tunnels_stay(world: &World) -> Result<()> {
-    let (greyhound, mut daemon) = kept(world, &declaration())?;
-    let host = &greyhound.host;
+    let host = &host_with_underlay(world)?;
+    let greyhound = Greyhound::new(world, host, &declaration())?;
+    let mut daemon = Daemon::start_told(&greyhound, "")?;
     let before = look::ours(host)?;
     let fed = |daemon: &Daemon| daemon.notified("WATCHDOG=1");
     for thread in ["reconcile", "greyhound"] {
@@ -159,7 +160,7 @@ fn who_asks_without_end_holds_up_no_repair_and_no_end(world: &World) -> Result<(
 fn the_service_manager_hears_each_step_and_the_log_is_json(world: &World) -> Result<()> {
     let host = host_with_underlay(world)?;
     let greyhound = Greyhound::new(world, &host, &declaration())?;
-    let daemon = Daemon::start_with(&greyhound, "--log-format json")?;
+    let daemon = Daemon::start_told(&greyhound, "--log-format json")?;
     let mut witness = watched(&greyhound, &daemon)?;
     ensure!(daemon.notified("STATUS=2 tunnel(s) kept") > 0, "no status");
     // Somebody else has the name.
@@ -180,7 +181,7 @@ fn the_service_manager_hears_each_step_and_the_log_is_json(world: &World) -> Res
     heard("STATUS=3 tunnel(s) kept", 1)?;
     heard("READY=1", 2)?;
     holds_soon(&mut witness)?;
-    let notices = daemon.signs().notices;
+    let Manager::Us(notices) = daemon.signs().manager else { bail!("somebody else is told") };
     let log = daemon.stop()?;
     ensure!(notices.times("STOPPING=1").len() == 1, "the manager does not hear the end");
     for line in log.lines() {

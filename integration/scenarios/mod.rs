@@ -7,8 +7,10 @@ mod daemon_kit;
 mod daemon_life;
 mod daemon_trouble;
 mod daemon_whole;
+mod documents;
 mod fleet_kit;
 mod frr;
+mod installed;
 mod lab;
 mod leftovers;
 mod mirror;
@@ -76,6 +78,8 @@ pub fn all() -> Vec<Scenario> {
         frr::SCENARIOS,
         render::SCENARIOS,
         scale::SCENARIOS,
+        installed::SCENARIOS,
+        documents::SCENARIOS,
     ]
     .concat()
 }

@@ -35,6 +35,16 @@ impl Greyhound {
         Ok(made)
     }
 
+    /// The one that a package has installed on this host, with its own declaration.
+    pub fn installed(host: &Host) -> Self {
+        Self {
+            host: host.clone(),
+            file: "/etc/greyhound/greyhound.toml".into(),
+            state: "/var/lib/greyhound".into(),
+            socket: "/run/greyhound/greyhound.sock".into(),
+        }
+    }
+
     /// Another declaration in the place of the last.
     pub fn declare(&self, declaration: &str) -> Result<()> {
         let (state, socket) = (self.state.display(), self.socket.display());

@@ -67,6 +67,15 @@ impl Host {
         Ok(hosts)
     }
 
+    /// The namespace that the machine's own processes are in, the first one's. It stays.
+    pub fn machine(namespace: String, folder: &Path) -> Result<Self> {
+        let mut command = Command::new("ip");
+        command.args(["netns", "attach", &namespace, "1"]);
+        run(command, "")?.success()?;
+        let (name, logs) = ("machine".to_owned(), AtomicU32::new(0));
+        Ok(Self(Arc::new(Namespace { name, namespace, folder: folder.to_owned(), logs })))
+    }
+
     pub fn name(&self) -> &str {
         &self.0.name
     }
@@ -152,11 +161,16 @@ impl Host {
         )
     }
 
+    /// A file for what another process says.
+    pub fn next_log(&self) -> PathBuf {
+        let number = self.0.logs.fetch_add(1, Ordering::Relaxed);
+        self.0.folder.join(format!("{}-{number}.log", self.0.name))
+    }
+
     /// Starts a command, which is killed when the guard is dropped.
     pub fn spawn(&self, words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Result<Process> {
         let command = command(words)?;
-        let number = self.0.logs.fetch_add(1, Ordering::Relaxed);
-        let log = self.0.folder.join(format!("{}-{number}.log", self.0.name));
+        let log = self.next_log();
         self.within(move || Process::start(command, &log))
     }
 

@@ -8,7 +8,7 @@
 //! | `host`     | `Host`: one network namespace: commands, closures and sysctls in it |
 //! | `command`  | `Output` of a finished command, `Process` still running |
 //! | `greyhound` | `Greyhound` on a host: its declaration and its verbs; tunnels to declare and their other ends |
-//! | `daemon`  | `Daemon`: greyhound's daemon as a process, watched over as systemd would; `notify` is the socket for it |
+//! | `daemon`  | `Daemon`: greyhound's daemon, under the shipped unit (`service`) where systemd runs, else as a process that `notify` hears |
 //! | `many` | many tunnels, as a declaration and as lines of `ip -batch` |
 //! | `underlay` | `Underlay`: hosts around a router, with MTU, netem and cuts |
 //! | `capture`  | `Capture`: the packets of one interface, as `packet` decodes them |
@@ -30,6 +30,7 @@ pub mod notify;
 pub mod packet;
 pub mod retry;
 pub mod scenario;
+pub mod service;
 pub mod traffic;
 pub mod underlay;
 pub mod world;

@@ -1,5 +1,6 @@
 //! What a scenario asks of kernel and machine. Each need is found out by trying, once, in a namespace thrown away.
 
+use super::service;
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -10,6 +11,8 @@ pub enum Need {
     Kernel { what: &'static str, trial: &'static str },
     /// A program on PATH.
     Program(&'static str),
+    /// systemd as the first process.
+    Systemd,
 }
 
 pub const GRE: Need =
@@ -30,6 +33,7 @@ impl Need {
             Self::Program(name) if !succeeds(&format!("command -v {name}")) => {
                 Some(format!("{name} is not installed"))
             }
+            Self::Systemd if !service::available() => Some("systemd is not the first process".to_owned()),
             _ => None,
         }
     }

@@ -1,10 +1,14 @@
 //! The world of one scenario: its hosts, and a folder for its files.
 
 use super::host::Host;
+use super::service;
 use anyhow::{Context, Result};
 use nix::sys::socket::{setsockopt, sockopt};
+use nix::unistd::{User, chown};
 use std::cell::{Cell, RefCell};
+use std::fs::{Permissions, set_permissions};
 use std::net::{Ipv4Addr, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::OnceLock;
@@ -31,6 +35,7 @@ pub struct Opened {
 /// faster than one on a shared folder. Removed with the guard.
 pub fn open_base() -> Result<Opened> {
     let guard = tempfile::Builder::new().prefix("scenarios.").tempdir_in(MEMORY)?;
+    set_permissions(guard.path(), Permissions::from_mode(0o755))?;
     let greyhound = guard.path().join("greyhound");
     std::fs::copy(env!("CARGO_BIN_EXE_greyhound"), &greyhound).context("copy of greyhound")?;
     let base = Base { folder: guard.path().to_owned(), greyhound };
@@ -70,12 +75,25 @@ impl World {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let folder = tempfile::Builder::new().prefix("world.").tempdir_in(&base().folder)?;
+        if service::available() {
+            // Its daemons are not root, and make files there.
+            let user = User::from_name(service::USER)?.context("the unit's user")?;
+            chown(folder.path(), Some(user.uid), Some(user.gid))?;
+            set_permissions(folder.path(), Permissions::from_mode(0o755))?;
+        }
         Ok(Self { folder, number, files: Cell::new(0), hosts: RefCell::default() })
     }
 
     /// A new host of this world: an empty network namespace with its loopback up.
     pub fn host(&self, name: &str) -> Result<Host> {
         Ok(self.hosts(&[name])?.remove(0))
+    }
+
+    /// The machine itself as a host, for what is installed on it: only where systemd is its first process.
+    pub fn machine(&self) -> Result<Host> {
+        let made = Host::machine(self.namespace("machine"), self.folder.path())?;
+        self.hosts.borrow_mut().push(made.clone());
+        Ok(made)
     }
 
     /// Several hosts at once, which is quicker.

@@ -1,8 +1,10 @@
 //! I6: the daemon runs without a panic, takes no more memory and descriptors than at the mark, and feeds the watchdog.
 
 use super::verdict::Verdict;
-use crate::support::daemon::{Signs, WATCHDOG};
+use crate::support::daemon::{Manager, Signs, WATCHDOG};
 use crate::support::eventually;
+use crate::support::notify::Notices;
+use crate::support::service;
 use anyhow::{Context, Result, ensure};
 use nix::unistd::Pid;
 use std::time::{Duration, Instant};
@@ -60,13 +62,25 @@ pub fn check(signs: &Signs, mark: Option<&Vitals>, verdict: &mut Verdict) {
     if let Err(error) = eventually(SETTLED, level) {
         say(format!("{error:#}"));
     }
-    let fed = signs.notices.times("WATCHDOG=1");
-    // The watchdog begins to count when the daemon is ready.
-    let ready = signs.notices.times("READY=1").first().copied();
-    let gap = longest_gap(ready.unwrap_or(signs.started), &fed, Instant::now());
-    if gap > WATCHDOG {
-        say(format!("the watchdog, which bites after {WATCHDOG:?}, was not fed for {gap:?}"));
+    match &signs.manager {
+        Manager::Us(notices) => {
+            let gap = unfed(notices, signs.started);
+            if gap > WATCHDOG {
+                say(format!("the watchdog, which bites after {WATCHDOG:?}, was not fed for {gap:?}"));
+            }
+        }
+        // Its watchdog bites.
+        Manager::Systemd(unit) => match service::properties(unit) {
+            Ok(all) if all.get("Result").is_some_and(|result| result == "success") => {}
+            other => say(format!("systemd says of {unit}: {other:?}")),
+        },
     }
+}
+
+/// The watchdog begins to count when the daemon is ready.
+fn unfed(notices: &Notices, started: Instant) -> Duration {
+    let ready = notices.times("READY=1").first().copied();
+    longest_gap(ready.unwrap_or(started), &notices.times("WATCHDOG=1"), Instant::now())
 }
 
 pub fn longest_gap(start: Instant, fed: &[Instant], now: Instant) -> Duration {

@@ -9,7 +9,7 @@
 //! | `flush` | asks it | takes the lock and does it itself |
 //! | `connect`, `disconnect`, `reload`, `events`, `latency`, `tunnel move`, `tunnel hold` and `unhold` | asks it | an error |
 //! | `flush --offline`, `flush --state-dir` | an error | takes the lock and does it itself |
-//! | `plan --offline`, `check`, `probe`, `completions` | do not ask it | the same |
+//! | `plan --offline`, `check`, `probe`, `completions`, `man` | do not ask it | the same |
 //! | `device`, `interface`, `session`, `inventory`, `render`; `pool` and `lease` for the inventory's | open the inventory | the same |
 //!
 //! | exit status | meaning |
@@ -29,6 +29,8 @@ mod context;
 mod daemon;
 mod device;
 mod disconnect;
+#[cfg(test)]
+mod documents;
 mod events;
 mod flush;
 mod follow;
@@ -36,6 +38,7 @@ mod interface;
 mod inventory;
 mod latency;
 mod lease;
+mod man;
 mod output;
 mod plan;
 mod pool;
@@ -134,6 +137,9 @@ enum Verb {
     Probe(probe::Args),
     /// Print a completion script for a shell.
     Completions(completions::Args),
+    /// Write the manual pages into a directory.
+    #[command(hide = true)]
+    Man(man::Args),
 }
 
 /// How a verb ended, when it did not fail.
@@ -200,6 +206,7 @@ impl Cli {
             Verb::Render(args) => render::run(&context, &args),
             Verb::Probe(args) => probe::run(&context, &args),
             Verb::Completions(args) => completions::run(&args),
+            Verb::Man(args) => man::run(&args),
         }
     }
 }

@@ -43,6 +43,8 @@ mod nearest;
 mod network;
 mod ranges;
 mod raw;
+#[cfg(test)]
+mod reference;
 mod schema;
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use super::*;
 use crate::model::{Kind, Purpose, Tier, Tos, Ttl};
 
 /// Compares a file with what it should hold; with GREYHOUND_BLESS=1 writes it instead.
-fn golden(path: &Path, actual: &str) -> Result<(), String> {
+pub(super) fn golden(path: &Path, actual: &str) -> Result<(), String> {
     if std::env::var_os("GREYHOUND_BLESS").is_some_and(|bless| bless == "1") {
         fs::write(path, actual).expect("a golden file can be written");
     }
@@ -23,7 +23,7 @@ fn golden(path: &Path, actual: &str) -> Result<(), String> {
     Err(format!("{path} should hold\n{actual}\nregenerate: GREYHOUND_BLESS=1 cargo test --lib config"))
 }
 
-fn root() -> PathBuf {
+pub(super) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 

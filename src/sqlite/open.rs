@@ -1,10 +1,11 @@
 //! Finding, making and checking a file. It is never made anew on top of one that is damaged.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::unistd::geteuid;
 use rusqlite::Connection;
 
 use super::error::{Error, failed, file};
@@ -52,6 +53,7 @@ fn create(path: &Path, sort: Sort<'_>) -> Result<(), Error> {
         }
     }
     OpenOptions::new().write(true).create_new(true).mode(sort.mode).open(&new).map_err(file(&new, "make"))?;
+    give(&new, dir).map_err(file(&new, "give to the directory's owner"))?;
     let mut conn = Connection::open(&new).map_err(failed(&new, "open the new file"))?;
     schema::migrate(&mut conn, &new, sort)?;
     conn.close().map_err(|(_, source)| failed(&new, "close the new file")(source))?;
@@ -59,6 +61,17 @@ fn create(path: &Path, sort: Sort<'_>) -> Result<(), Error> {
     (sort.finish)(&new)?;
     fs::rename(&new, path).map_err(file(path, "put in place"))?;
     lock.sync_all().map_err(file(dir, "sync the directory"))
+}
+
+/// What root makes is the directory's owner's: the service runs as another user. SQLite gives the log and its index to
+/// the file's owner in the same way.
+fn give(path: &Path, dir: &Path) -> io::Result<()> {
+    let owner = fs::metadata(dir)?;
+    if geteuid().is_root() {
+        std::os::unix::fs::chown(path, Some(owner.uid()), Some(owner.gid()))
+    } else {
+        Ok(())
+    }
 }
 
 /// A path whose name is longer by this.
