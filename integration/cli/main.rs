@@ -7,6 +7,7 @@ mod counted;
 mod help;
 mod inventory;
 mod metrics;
+mod monitoring;
 mod paper;
 mod render;
 mod sessions;
