@@ -11,6 +11,7 @@ mod fleet_kit;
 mod frr;
 mod lab;
 mod leftovers;
+mod metrics;
 mod mirror;
 mod mirror_deeds;
 mod moves;
@@ -73,6 +74,7 @@ pub fn all() -> Vec<Scenario> {
         sessions_life::SCENARIOS,
         moves_learnt::SCENARIOS,
         shown::SCENARIOS,
+        metrics::SCENARIOS,
         frr::SCENARIOS,
         render::SCENARIOS,
         scale::SCENARIOS,

@@ -107,7 +107,7 @@ metrics! {
     Score Gauge (TERMINATION) "greyhound_termination_score_seconds"
         "Effective latency, by which endpoints are compared; lower is better. No sample: it has none."
     InUse Gauge (TERMINATION) "greyhound_termination_in_use"
-        "1: a tunnel of this host leads there. 0: none does."
+        "1: a tunnel of this host leads there, or is to while its link is not there. 0: none does."
     NotBelieved Counter ["reason"] "greyhound_probe_replies_not_believed"
         "Replies to probes that were not believed: forged, late, duplicated or foreign."
     Reflected Counter ["result"] "greyhound_reflector_requests"
