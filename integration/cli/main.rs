@@ -3,8 +3,11 @@
 // A test says what is wrong by panicking.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod counted;
 mod help;
 mod inventory;
+mod metrics;
+mod monitoring;
 mod paper;
 mod render;
 mod sessions;

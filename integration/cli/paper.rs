@@ -11,6 +11,8 @@ use greyhound::api::{Answer, Command, Failure, Request, Snapshot};
 use greyhound::model::TunnelName;
 use tokio::sync::{mpsc, watch};
 
+use super::counted;
+
 /// Does as it is told; a declaration that says `wrong` is.
 pub async fn paper(
     mut asked: mpsc::Receiver<Request>,
@@ -23,7 +25,7 @@ pub async fn paper(
         let answer = match command {
             Command::Reload | Command::Apply if wrong => Err(mistake()),
             Command::Reload => Ok(Answer::Outcome(outcome("Reloaded on paper."))),
-            Command::Counters => Ok(Answer::Counters),
+            Command::Counters | Command::Metrics => Ok(Answer::Counters),
             Command::Latency => Ok(Answer::Latency(latency())),
             Command::Move { tunnel, to } => {
                 Ok(Answer::Tunnel(Box::new(TunnelView { remote: Some(to), ..named(&tunnel) })))
@@ -139,7 +141,9 @@ pub fn snapshot(file: &Path, state: TunnelState) -> Snapshot {
         since: 1,
     };
     let pools = PoolsView { rule: vec!["Lowest first.".to_owned()], pools: vec![pool()], strays: vec![] };
-    Snapshot { ready: true, status, leases: vec![lease], pools, plan: plan("As last seen.") }
+    let (tally, gauges) = (counted::tally(), Arc::new(counted::gauges(latency())));
+    let plan = plan("As last seen.");
+    Snapshot { ready: true, status, leases: vec![lease], pools, plan, tally, gauges }
 }
 
 fn pool() -> PoolView {

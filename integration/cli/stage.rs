@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use greyhound::api::dto::{EventView, TunnelState};
-use greyhound::api::{Access, Error, Handle, Limits, Readers, Socket, serve};
+use greyhound::api::{Access, Error, Handle, Limits, Readers, Socket, listening, serve};
 use tempfile::TempDir;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -82,7 +82,7 @@ impl Place {
         let (publish, snapshot) = watch::channel(Arc::new(snapshot(file, state)));
         let (events, _) = broadcast::channel(16);
         let (stop, stopped) = oneshot::channel();
-        let handle = Handle { requests, snapshot, events: events.clone() };
+        let handle = Handle { requests, snapshot, events: events.clone(), listening: listening(None).1 };
         let file = file.to_owned();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -13,6 +13,7 @@ mod frr;
 mod installed;
 mod lab;
 mod leftovers;
+mod metrics;
 mod mirror;
 mod mirror_deeds;
 mod moves;
@@ -75,6 +76,7 @@ pub fn all() -> Vec<Scenario> {
         sessions_life::SCENARIOS,
         moves_learnt::SCENARIOS,
         shown::SCENARIOS,
+        metrics::SCENARIOS,
         frr::SCENARIOS,
         render::SCENARIOS,
         scale::SCENARIOS,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::header::{ACCEPT, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
@@ -23,11 +23,14 @@ use super::dto::{
     OutcomeView, PlanView, PoolsView, SessionView, StatusView, TunnelView, VersionView,
 };
 use super::frames::{Frame, Frames};
+use super::metrics::Format;
 use super::{VERSION, VERSION_HEADER};
 use crate::model::TunnelName;
 
 /// Longer than the server lets anything take, and than it is silent in a stream.
 const PATIENCE: Duration = Duration::from_secs(75);
+
+const JSON: &str = "application/json";
 
 /// The status of [`Error::Refused`] when it is the declaration that is wrong.
 pub const WRONG_DECLARATION: u16 = 422;
@@ -163,6 +166,12 @@ impl Client {
         self.get("/v1/pools")
     }
 
+    /// All metrics as text, in this format.
+    pub fn metrics(&self, format: Format) -> Result<String, Error> {
+        let bytes = self.bytes(Method::GET, "/v1/metrics", Bytes::new(), format.content_type())?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     pub fn leases(&self) -> Result<Vec<LeaseView>, Error> {
         self.get("/v1/leases")
     }
@@ -194,7 +203,12 @@ impl Client {
     pub fn events(&self, since: Option<u64>) -> Result<Events<'_>, Error> {
         let query = since.map(|since| format!("?since={since}")).unwrap_or_default();
         let path = format!("/v1/events{query}");
-        let answer = self.runtime.block_on(patiently(self.exchange(Method::GET, &path, Bytes::new())))?;
+        let answer = self.runtime.block_on(patiently(self.exchange(
+            Method::GET,
+            &path,
+            Bytes::new(),
+            "text/event-stream",
+        )))?;
         let body = answer.into_body();
         Ok(Events { runtime: &self.runtime, body, frames: Frames::default() })
     }
@@ -208,21 +222,30 @@ impl Client {
     }
 
     fn call<T: DeserializeOwned>(&self, method: Method, path: &str, body: Bytes) -> Result<T, Error> {
-        let bytes = self.runtime.block_on(patiently(async {
-            let answer = self.exchange(method, path, body).await?;
+        Ok(serde_json::from_slice(&self.bytes(method, path, body, JSON)?)?)
+    }
+
+    fn bytes(&self, method: Method, path: &str, body: Bytes, accept: &str) -> Result<Bytes, Error> {
+        self.runtime.block_on(patiently(async {
+            let answer = self.exchange(method, path, body, accept).await?;
             Ok(answer.into_body().collect().await.map_err(Error::Broken)?.to_bytes())
-        }))?;
-        Ok(serde_json::from_slice(&bytes)?)
+        }))
     }
 
     /// Asks, and sees to it that the answer is one: of this version, and no refusal.
-    async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<Response<Incoming>, Error> {
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        accept: &str,
+    ) -> Result<Response<Incoming>, Error> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(error))?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(Error::Broken)?;
         // Its end is seen in the answer's.
         tokio::spawn(connection);
         let request = Request::builder().method(method).uri(path).header(HOST, "greyhound");
-        let request = request.header(CONTENT_TYPE, "application/json").body(Full::new(body));
+        let request = request.header(CONTENT_TYPE, JSON).header(ACCEPT, accept).body(Full::new(body));
         let request = request.map_err(|error| Error::Own(error.into()))?;
         let answer = sender.send_request(request).await.map_err(Error::Broken)?;
         let theirs = answer

@@ -12,8 +12,10 @@ use super::dto::{
     ConnectAsk, EventView, LatencyView, LeaseView, OutcomeView, PlanView, PoolsView, SessionView, StatusView,
     TunnelView,
 };
+use super::metrics::Gauges;
+use super::metrics::listener::Listening;
 use super::peer::Peer;
-use crate::model::TunnelName;
+use crate::model::{Tally, TunnelName};
 use std::net::Ipv4Addr;
 
 /// All that the API has of the daemon. The loop holds the other ends.
@@ -25,6 +27,8 @@ pub struct Handle {
     pub snapshot: watch::Receiver<Arc<Snapshot>>,
     /// Who follows too slowly loses the oldest, and is told so.
     pub events: broadcast::Sender<EventView>,
+    /// Where metrics are served besides.
+    pub listening: Listening,
 }
 
 /// What the loop last knew.
@@ -36,6 +40,9 @@ pub struct Snapshot {
     pub leases: Vec<LeaseView>,
     pub pools: PoolsView,
     pub plan: PlanView,
+    /// What was counted since the daemon began.
+    pub tally: Tally,
+    pub gauges: Arc<Gauges>,
 }
 
 /// Something that is asked of the loop.
@@ -62,6 +69,8 @@ pub enum Command {
     Events { since: Option<u64>, limit: usize },
     /// Read the counters, and put them into the snapshot. Answer: [`Answer::Counters`].
     Counters,
+    /// The same, with all else that metrics are made of. Answer: [`Answer::Counters`].
+    Metrics,
     /// What was measured, up to now. Answer: [`Answer::Latency`].
     Latency,
     /// Move a tunnel to another of its remotes. Answer: [`Answer::Tunnel`].
@@ -85,7 +94,7 @@ impl Command {
             | Self::Hold { .. }
             | Self::Connect(_)
             | Self::Disconnect { .. } => true,
-            Self::Plan | Self::Events { .. } | Self::Counters | Self::Latency => false,
+            Self::Plan | Self::Events { .. } | Self::Counters | Self::Metrics | Self::Latency => false,
         }
     }
 }

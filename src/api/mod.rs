@@ -12,6 +12,7 @@
 //! | `sessions` | the paths of sessions |
 //! | `ask` | what a request says: its query and its body |
 //! | `reply` | answers and refusals as HTTP |
+//! | [`metrics`] | a snapshot as Prometheus reads it; the TCP listener for it |
 //! | `events` | the stream of events, and what order they are in |
 //! | `openapi` | the description of it all |
 //! | `client` | the other end, for `cli` |
@@ -25,6 +26,7 @@ mod dto_session;
 mod events;
 mod frames;
 mod handle;
+pub mod metrics;
 mod openapi;
 mod patient;
 mod peer;
@@ -37,6 +39,7 @@ mod socket;
 pub(crate) mod tests;
 
 pub use handle::{Answer, Command, Failure, Handle, Request, Snapshot};
+pub use metrics::listener::{Listener, Listening, listening};
 pub use peer::{Access, Peer, Readers, Right, group_id};
 pub use server::{Error, Limits, serve};
 pub use socket::{BindError, Socket};

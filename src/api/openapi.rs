@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use utoipa::OpenApi;
 
+use super::metrics::page;
 use super::{events, routes, sessions};
 
 /// As it is served.
@@ -35,6 +36,7 @@ pub fn text() -> &'static str {
         sessions::connect,
         sessions::disconnect,
         routes::plan,
+        page::metrics,
         routes::version,
         events::stream,
         routes::history,

@@ -26,6 +26,7 @@ use super::reply::{Refusal, json, raw_json};
 use super::server::Limits;
 use crate::model::TunnelName;
 
+use super::metrics::page;
 use super::{MOST_EVENTS, VERSION, VERSION_HEADER, events, openapi, sessions};
 
 /// What every handler may use.
@@ -35,6 +36,8 @@ pub struct Shared {
     pub limits: Limits,
     /// So few of those who may only read ask the loop at once: they must not fill its queue.
     pub askers: Arc<Semaphore>,
+    /// So many pages of metrics are written at once: of thousands of tunnels each is many megabytes.
+    pub writers: Arc<Semaphore>,
     pub stopping: watch::Receiver<bool>,
 }
 
@@ -79,6 +82,7 @@ pub fn table() -> Vec<(&'static str, MethodRouter<Shared>)> {
         ("/v1/sessions", get(sessions::list).post(sessions::connect)),
         ("/v1/sessions/{tunnel}", get(sessions::one).delete(sessions::disconnect)),
         ("/v1/plan", get(plan)),
+        ("/v1/metrics", get(page::metrics)),
         ("/v1/version", get(version)),
         ("/v1/events", get(events::stream)),
         ("/v1/events/history", get(history)),
@@ -331,6 +335,7 @@ impl Shared {
     pub async fn ask(&self, command: Command, caller: &Caller) -> Result<Answer, Refusal> {
         let patience = match command {
             Command::Counters => COUNTERS_TIME,
+            Command::Metrics => page::PATIENCE,
             Command::Plan | Command::Events { .. } | Command::Latency => self.limits.read_time,
             Command::Apply
             | Command::Reload

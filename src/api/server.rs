@@ -12,7 +12,7 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use thiserror::Error;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -20,6 +20,7 @@ use tokio::time::{sleep, timeout};
 
 use super::VERSION;
 use super::handle::Handle;
+use super::metrics::listener;
 use super::patient::Patient;
 use super::peer::{Access, Peer, Right};
 use super::routes::{Caller, Shared, router};
@@ -89,9 +90,10 @@ pub async fn serve(
     let (stop, stopping) = watch::channel(false);
     // One asks while the other's answer is being written out.
     let askers = Arc::new(Semaphore::new(2));
-    let router = router(Shared { daemon, limits, askers, stopping: stopping.clone() });
+    let writers = Arc::new(Semaphore::new(2));
+    let shared = Shared { daemon, limits, askers, writers, stopping: stopping.clone() };
     let mut door = Door {
-        router,
+        router: router(shared.clone()),
         access,
         limits,
         stopping,
@@ -100,6 +102,7 @@ pub async fn serve(
         turned_away: Arc::new(Semaphore::new(limits.connections)),
         inside: JoinSet::new(),
     };
+    door.inside.spawn(listener::keep(shared));
     door.keep(&listener, shutdown).await?;
     // No file without a listener: who comes now hears that no daemon runs.
     drop((file, listener));
@@ -203,8 +206,8 @@ fn full_house() -> String {
 }
 
 /// One connection, from its first request to its end.
-async fn converse(
-    stream: UnixStream,
+pub(super) async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
     caller: Caller,
     router: TowerToHyperService<Router>,
     limits: Limits,

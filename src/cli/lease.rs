@@ -9,7 +9,7 @@ use super::context::Context;
 use super::inventory::still_leased;
 use super::shelf::{self, word};
 use super::source::Source;
-use super::{Ended, output, pool};
+use super::{Ended, output};
 use crate::api::dto::LeaseView;
 use crate::model::{DeviceCode, HolderName, Lease, PoolName, Purpose, Used};
 use crate::reconcile::{self, view};
@@ -131,7 +131,7 @@ fn list(context: &Context, wanted: impl Fn(&Ipv4Network) -> bool) -> anyhow::Res
 fn shared(registry: &Registry) -> Vec<Scoped> {
     let mut leases: Vec<_> = registry.leases.values().map(|lease| &lease.value).collect();
     leases.sort();
-    let scope = |lease: &Lease| registry.pools.get(lease.pool.as_str()).map(|pool| pool::scope(&pool.value));
+    let scope = |lease: &Lease| registry.pools.get(lease.pool.as_str()).map(|pool| pool.value.scope());
     let leases = leases
         .into_iter()
         .map(|lease| Scoped { scope: scope(lease).unwrap_or_default(), lease: view::lease(lease) });

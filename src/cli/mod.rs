@@ -7,7 +7,7 @@
 //! | `status`, `tunnel`, `pool`, `lease`, `plan` | shows what it says | looks at the host itself |
 //! | `apply` | has it read its declaration again, and try all at once | takes the lock and does it itself |
 //! | `flush` | asks it | takes the lock and does it itself |
-//! | `connect`, `disconnect`, `reload`, `events`, `latency`, `tunnel move`, `tunnel hold` and `unhold` | asks it | an error |
+//! | `connect`, `disconnect`, `reload`, `events`, `latency`, `metrics`, `tunnel move`, `tunnel hold` and `unhold` | asks it | an error |
 //! | `flush --offline`, `flush --state-dir` | an error | takes the lock and does it itself |
 //! | `plan --offline`, `check`, `probe`, `completions`, `man` | do not ask it | the same |
 //! | `device`, `interface`, `session`, `inventory`, `render`; `pool` and `lease` for the inventory's | open the inventory | the same |
@@ -39,6 +39,7 @@ mod inventory;
 mod latency;
 mod lease;
 mod man;
+mod metrics;
 mod output;
 mod plan;
 mod pool;
@@ -106,6 +107,8 @@ enum Verb {
     Events(events::Args),
     /// How far away every termination is, as probes measure it; the one in use has a star.
     Latency(latency::Args),
+    /// What is counted and measured, as Prometheus reads it.
+    Metrics(metrics::Args),
     /// Begin a session: a tunnel to the nearest termination of the inventory's devices that can be had.
     Connect(connect::Args),
     /// End sessions of this host. Their addresses are free when the edge has taken its end down.
@@ -194,6 +197,7 @@ impl Cli {
             Verb::Status(args) => status::run(&context, &args),
             Verb::Events(args) => events::run(&context, &args),
             Verb::Latency(args) => latency::run(&context, &args),
+            Verb::Metrics(args) => metrics::run(&context, &args),
             Verb::Connect(args) => connect::run(&context, &args),
             Verb::Disconnect(args) => disconnect::run(&context, &args),
             Verb::Tunnel(verb) => tunnel::run(&context, &verb),

@@ -108,13 +108,8 @@ fn shared(registry: &Registry) -> impl Iterator<Item = Scoped> {
             needed: need.map(|need| need.value.needed),
         };
         let view = view::pool(&supply.explain(pool, reconcile::now()));
-        Scoped { scope: scope(pool), pool: view, shared: Some(shared) }
+        Scoped { scope: pool.scope(), pool: view, shared: Some(shared) }
     })
-}
-
-/// `general`, or `device CODE`.
-pub fn scope(pool: &SharedPool) -> String {
-    pool.device.as_ref().map_or_else(|| "general".to_owned(), |device| format!("device {device}"))
 }
 
 fn here(context: &Context, config: &Config) -> anyhow::Result<PoolsView> {

@@ -1,8 +1,8 @@
 //! `greyhound pool add`, `set`, `remove`, `carve`: pools of the inventory.
 
+use super::Ended;
 use super::context::Context;
 use super::shelf::{Limit, edited, word};
-use super::{Ended, pool};
 use crate::model::{AddressRange, DeviceCode, Pool, PoolName, Purpose, SharedPool, Tier};
 use crate::reconcile;
 use crate::registry::carve::{self, Carving};
@@ -173,7 +173,7 @@ fn told(pool: &SharedPool, what: &str, warnings: &[String]) -> String {
     let ranges: Vec<_> = ranges.iter().map(ToString::to_string).collect();
     let first = format!(
         "Pool {name} {what}: {purpose}, {}, {addresses} address(es) in {}.\n",
-        pool::scope(pool),
+        pool.scope(),
         ranges.join(", ")
     );
     let warnings = warnings.iter().map(|warning| format!("! {warning}\n"));

@@ -1,5 +1,6 @@
-//! The `[daemon]` and `[inventory]` sections.
+//! The `[daemon]`, `[inventory]` and `[metrics]` sections.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::at::At;
@@ -57,6 +58,20 @@ pub fn check_inventory(
         sink.push(Problem::new(&text.span, message, help));
     }
     Some(path)
+}
+
+/// Where metrics are served besides; `None`: nowhere, or nothing is known of it.
+pub fn check_metrics(entry: Option<&Entry<raw::Metrics>>, sink: &mut Sink) -> Option<SocketAddr> {
+    let entry = entry?;
+    let text = entry.required("listen", entry.raw.listen.as_ref(), sink)?;
+    let address: Option<SocketAddr> = text.value.parse().ok();
+    if address.is_none_or(|address| address.port() == 0) {
+        let message = format!("`listen` cannot be {:?}", text.value);
+        let help = "write an address of this host and a port from 1 to 65535, such as \"127.0.0.1:9862\" or \
+                    \"[::1]:9862\"; whoever reaches it may read all metrics";
+        sink.push(Problem::new(&text.span, message, help));
+    }
+    address
 }
 
 /// A link of ours cannot stand in for a link that must be there before us.

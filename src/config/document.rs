@@ -20,6 +20,8 @@ pub struct Document {
     pub reflector: Option<Entry<raw::Reflector>>,
     /// `None`: this host shares none.
     pub inventory: Option<Entry<raw::Inventory>>,
+    /// `None`: metrics are served by the API's socket alone.
+    pub metrics: Option<Entry<raw::Metrics>>,
     pub host: Option<Entry<raw::Host>>,
     pub device: Option<Entry<raw::Device>>,
     pub pools: Vec<Entry<raw::Pool>>,
@@ -41,7 +43,7 @@ pub fn read(text: &str, sink: &mut Sink) -> Document {
     let (root, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         let span = error.span().unwrap_or_default();
-        let help = "each line is `key = value` (texts in double quotes), or a header: [daemon], [probe], [reflector], [inventory], [host], [device], [[pool]] or [[tunnel]]";
+        let help = "each line is `key = value` (texts in double quotes), or a header: [daemon], [probe], [reflector], [inventory], [metrics], [host], [device], [[pool]] or [[tunnel]]";
         sink.push(Problem::new(&span, format!("this is not TOML: {}", error.message()), help));
     }
     let mut document = Document::default();
@@ -56,6 +58,7 @@ pub fn read(text: &str, sink: &mut Sink) -> Document {
                 "probe" => document.probe = entry(value, "probe", sink),
                 "reflector" => document.reflector = Some(entry(value, "reflector", sink)),
                 "inventory" => document.inventory = Some(entry(value, "inventory", sink)),
+                "metrics" => document.metrics = Some(entry(value, "metrics", sink)),
                 "host" => document.host = Some(entry(value, "host", sink)),
                 "device" => document.device = Some(entry(value, "device", sink)),
                 "pool" => document.pools = entries(value, "pool", sink),
@@ -85,7 +88,9 @@ impl<T> Entry<T> {
 /// The header of a section.
 fn written(section: &str) -> String {
     match section {
-        "daemon" | "probe" | "reflector" | "inventory" | "host" | "device" => format!("[{section}]"),
+        "daemon" | "probe" | "reflector" | "inventory" | "metrics" | "host" | "device" => {
+            format!("[{section}]")
+        }
         _ => format!("[[{section}]]"),
     }
 }

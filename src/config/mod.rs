@@ -10,7 +10,7 @@
 //! | `document` | TOML into raw entries: syntax, unknown keys, types |
 //! | `raw`, `schema` | the file as it is written, and its JSON schema |
 //! | `value`, `network` | single values; `ranges` the arithmetic of pools, `nearest` "did you mean" |
-//! | `check_daemon` | the `[daemon]` and `[inventory]` sections |
+//! | `check_daemon` | the `[daemon]`, `[inventory]` and `[metrics]` sections |
 //! | `check_probe` | the sections of probes |
 //! | `check_role` | the `[host]` and `[device]` sections |
 //! | `check_pool`, `check_pools` | one pool alone; pools beside each other |
@@ -19,7 +19,7 @@
 //! | `check_layers` | the insides of tunnels beside the outsides of all |
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -75,6 +75,8 @@ pub struct Config {
     pub probe: Probing,
     /// `None`: nobody's probes are answered.
     pub reflector: Option<Reflecting>,
+    /// Where metrics are served by HTTP besides; `None`: nowhere.
+    pub metrics: Option<SocketAddr>,
     /// The inventory's file, absolute; `None`: this host shares none.
     pub inventory: Option<PathBuf>,
     /// What this host is to it.
@@ -118,6 +120,7 @@ impl Default for Config {
             loopback,
             probe,
             reflector: None,
+            metrics: None,
             inventory: None,
             role: Role::default(),
             offered: BTreeSet::new(),
@@ -172,6 +175,7 @@ fn check(text: &str, sink: &mut Sink) -> Option<Config> {
     let (daemon, loopback) = check_daemon::check(&document.daemon, sink);
     let probe = check_probe::check(&document.probe, sink);
     let reflector = check_probe::check_reflector(document.reflector.as_ref(), sink);
+    let metrics = check_daemon::check_metrics(document.metrics.as_ref(), sink);
     let inventory = check_daemon::check_inventory(document.inventory.as_ref(), &daemon.state_dir, sink);
     let role = check_role::check(&document, sink);
     let reflector = reflector.or_else(|| check_probe::of_role(&role, document.reflector.is_some()));
@@ -194,6 +198,7 @@ fn check(text: &str, sink: &mut Sink) -> Option<Config> {
         loopback,
         probe,
         reflector,
+        metrics,
         inventory,
         role,
         offered: BTreeSet::new(),

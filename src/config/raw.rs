@@ -30,6 +30,9 @@ pub struct File {
     /// The inventory that this host shares with others, where there is an `[inventory]` table.
     #[serde(default)]
     pub inventory: Inventory,
+    /// Metrics by HTTP over TCP, where there is a `[metrics]` table.
+    #[serde(default)]
+    pub metrics: Metrics,
     /// How this host connects to the inventory's devices; a `[host]` table.
     #[serde(default)]
     pub host: Host,
@@ -148,6 +151,15 @@ pub struct Inventory {
     /// Its file, in a directory of its own on a local disk: an absolute path such as "/var/lib/greyhound-inventory/inventory.db".
     #[schemars(required, schema_with = "schema::inventory_path")]
     pub path: Option<At<String>>,
+}
+
+/// Where Prometheus reads metrics over TCP. `GET /v1/metrics` on the API's socket needs no such table.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    /// The address and port of `GET /metrics`, such as "127.0.0.1:9862" or "[::1]:9862". Whoever reaches it may read all metrics, and nothing else.
+    #[schemars(required, schema_with = "schema::listen")]
+    pub listen: Option<At<String>>,
 }
 
 /// How this host connects to the inventory's devices. All of it is optional.

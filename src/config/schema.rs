@@ -21,6 +21,7 @@ pub fn describe(section: &str, key: &str) -> String {
         "probe" => schema.pointer("/$defs/Probe/properties"),
         "reflector" => schema.pointer("/$defs/Reflector/properties"),
         "inventory" => schema.pointer("/$defs/Inventory/properties"),
+        "metrics" => schema.pointer("/$defs/Metrics/properties"),
         "host" => schema.pointer("/$defs/Host/properties"),
         "device" => schema.pointer("/$defs/Device/properties"),
         "pool" => schema.pointer("/$defs/Pool/properties"),
@@ -66,6 +67,7 @@ forms! {
     liveness_multiplier => { "type": "integer", "minimum": 3, "maximum": 20 }
     allow => { "type": "array", "items": prefix_form(true), "minItems": 1 }
     answers => { "type": "integer", "minimum": 1, "maximum": 100_000, "default": 100 }
+    listen => { "type": "string", "pattern": r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}$" }
     inventory_path => { "type": "string", "pattern": "^/.*[^/]$" }
     host_name => { "type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,39}$" }
     host_routes => { "oneOf": [{ "const": "inventory" }, { "type": "array", "items": prefix_form(false) }],

@@ -28,10 +28,15 @@ impl Keeper {
                 self.count();
                 Ok(Answer::Counters)
             }
+            Command::Metrics => {
+                self.gauge();
+                Ok(Answer::Counters)
+            }
             Command::Latency => {
                 let (census, reflected) = (self.prober.census(), self.prober.reflected());
                 let (at, survey) = (self.clock.moment(), &self.prober.survey);
-                Ok(Answer::Latency(measured::latency(survey, &census, reflected, at.up, at.wall_ms)))
+                let at = (at.up, at.wall_ms);
+                Ok(Answer::Latency(measured::latency(survey, &census, reflected, at, measured::SERIES)))
             }
             Command::Connect(ask) => return self.connect(&ask, reply),
             Command::Disconnect { tunnel } => return self.disconnect(&tunnel, reply),
@@ -94,6 +99,7 @@ impl Keeper {
             daemon: crate::config::DaemonConfig { rest: config.daemon.rest, ..self.declared.daemon.clone() },
             ..config
         };
+        self.publisher.listener.listen(self.declared.metrics);
         self.take_part();
         self.compose();
         self.record(EventKind::Reload, text);

@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 
+use crate::api::metrics::Stock;
 use crate::api::{Failure, Request};
 use crate::probe::Report;
 use crate::reconcile::part::Kept;
@@ -39,6 +40,8 @@ pub enum News {
     Asked(String),
     /// No session began that would have been bound to this address.
     Unbooked(Ipv4Addr),
+    /// What is left of the inventory's pools.
+    Stock(Vec<Stock>),
 }
 
 /// The loop's end.

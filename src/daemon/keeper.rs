@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -9,6 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::chronicle::{Around, Chronicle, event};
 use super::clock::Clock;
+use super::gathered::{count_trouble, count_turn};
 use super::inbox::{Inbox, Outbox};
 use super::mirrored::Mirrored;
 use super::notify::Notify;
@@ -16,10 +18,11 @@ use super::part::Part;
 use super::prober::Prober;
 use super::publisher::{Publisher, sentence};
 use super::source::Source;
+use crate::api::metrics::Gauges;
 use crate::config::Config;
 use crate::model::{Counters, Event, EventKind};
 use crate::netlink::Requests;
-use crate::reconcile::{self, Error, Goal, Halted, Look, Outcome, Turn};
+use crate::reconcile::{self, Done, Error, Goal, Halted, Look, Outcome, Turn};
 use crate::store::State;
 
 /// How often everything is read anew: some changes make no event.
@@ -68,6 +71,9 @@ pub struct Keeper {
     /// By ifindex, as they were when somebody last asked.
     pub counters: BTreeMap<u32, Counters>,
     pub counted_at: Option<Duration>,
+    /// What metrics are made of besides, as it was when somebody last asked.
+    pub gauges: Arc<Gauges>,
+    pub gauged_at: Option<Duration>,
 }
 
 /// Events that were lost.
@@ -211,7 +217,7 @@ impl Keeper {
         let heard = self.kernel.hear();
         let resynced = self.tell_losses(up);
         if let Err(error) = heard {
-            self.troubled(Error::Netlink(error));
+            self.troubled(Error::Netlink(error), &[]);
             return;
         }
         if self.flushed {
@@ -257,6 +263,8 @@ impl Keeper {
             Err(halted) => return Err(self.halted(halted)),
         };
         self.log_cost();
+        count_turn(&mut self.publisher.tally, &outcome);
+        self.publisher.tally.keep(|tunnel| self.config.tunnels.contains_key(tunnel));
         self.trouble = None;
         self.pace.retry = Duration::ZERO;
         self.tell(|chronicle, around| chronicle.tell(&outcome, around));
@@ -293,7 +301,7 @@ impl Keeper {
         if !done.is_empty() {
             self.tell(|chronicle, around| chronicle.tell_halted(&done, around));
         }
-        self.troubled(error)
+        self.troubled(error, &done)
     }
 
     /// What was asked of the kernel since the loop woke, and how long ago that was.
@@ -317,7 +325,8 @@ impl Keeper {
     }
 
     /// A turn could not be made: it is tried again, less and less often.
-    fn troubled(&mut self, error: Error) -> String {
+    fn troubled(&mut self, error: Error, done: &[Done]) -> String {
+        count_trouble(&mut self.publisher.tally, done, &error);
         let text = sentence(error);
         let (from, to) = RETRY;
         self.pace.retry = (self.pace.retry * 2).clamp(from, to);
@@ -335,6 +344,7 @@ impl Keeper {
         let (now, lost) = (self.clock.up(), self.kernel.take_losses());
         let Losses { untold, told_at, pause } = &mut self.losses;
         *untold += lost;
+        self.publisher.tally.overruns += lost;
         *pause = if lost > 0 { now.saturating_sub(since).min(RETRY.0) } else { Duration::ZERO };
         if *untold > 0 && told_at.is_none_or(|at| at + LOSSES <= now) {
             let times = if *untold > 1 { format!(", {untold} times") } else { String::new() };

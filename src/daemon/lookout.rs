@@ -4,14 +4,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use thiserror::Error;
 
 use super::inbox::{News, Outbox};
-use crate::inventory::{self, Backend, Heard, Sqlite};
+use crate::api::metrics::Stock;
+use crate::inventory::{self, Backend, Heard, Sqlite, change};
 use crate::reconcile::part::{self, Kept, Me};
+use crate::reconcile::{self, view};
+use crate::registry::supply::Supply;
 use crate::registry::{Registry, Revision, form};
 
 /// Without news it looks whether it is still wanted.
@@ -35,6 +38,8 @@ struct WentBack {
 #[derive(Debug)]
 pub struct Lookout {
     unwanted: Arc<AtomicBool>,
+    /// Somebody wants to know what is left of the pools.
+    asked: Arc<AtomicBool>,
 }
 
 /// What it watches.
@@ -56,12 +61,13 @@ impl Lookout {
     /// Starts the thread. Its news reach the loop by `outbox`, the first at once.
     pub fn start(mut place: Place, outbox: Outbox) -> std::io::Result<Self> {
         let unwanted = Arc::new(AtomicBool::new(false));
-        let theirs = Arc::clone(&unwanted);
+        let asked = Arc::new(AtomicBool::new(false));
+        let (theirs, wanted) = (Arc::clone(&unwanted), Arc::clone(&asked));
         let watch = move || {
             let mut wait = Duration::ZERO;
             while !theirs.load(Ordering::Acquire) {
                 let before = place.floor;
-                let Err(error) = watch(&mut place, &theirs, &outbox) else { return };
+                let Err(error) = watch(&mut place, &theirs, &wanted, &outbox) else { return };
                 let seen = place.floor > before;
                 wait = if seen { RETRY.0 } else { (wait * 2).clamp(RETRY.0, RETRY.1) };
                 let back = error.is::<WentBack>();
@@ -70,7 +76,12 @@ impl Lookout {
             }
         };
         thread::Builder::new().name("inventory".to_owned()).spawn(watch)?;
-        Ok(Self { unwanted })
+        Ok(Self { unwanted, asked })
+    }
+
+    /// Has what is left of the inventory's pools told with its next look, where it has changed.
+    pub fn take_stock(&self) {
+        self.asked.store(true, Ordering::Release);
     }
 }
 
@@ -81,10 +92,17 @@ impl Drop for Lookout {
 }
 
 /// Reads, and reads again with every change, until it is not wanted any more.
-fn watch(place: &mut Place, unwanted: &AtomicBool, outbox: &Outbox) -> anyhow::Result<()> {
+fn watch(
+    place: &mut Place,
+    unwanted: &AtomicBool,
+    asked: &AtomicBool,
+    outbox: &Outbox,
+) -> anyhow::Result<()> {
     let backend = if place.known { Sqlite::reopen(&place.path)? } else { Sqlite::open(&place.path)? };
     look(place, &backend, outbox)?;
     let mut ear = backend.watch(place.floor)?;
+    // The pools: when they were counted, and at which revision; the newest that was heard of.
+    let (mut counted, mut newest): (Option<(Instant, Revision)>, _) = (None, place.floor);
     loop {
         let heard = ear.next(PATIENCE)?;
         if unwanted.load(Ordering::Acquire) {
@@ -92,10 +110,15 @@ fn watch(place: &mut Place, unwanted: &AtomicBool, outbox: &Outbox) -> anyhow::R
         }
         let concerns = match heard {
             Heard::Nothing => false,
-            Heard::Changed { revision: _, rows } => rows
-                .iter()
-                .any(|changed| changed.revision > place.floor && part::KINDS.contains(&changed.row.kind)),
-            Heard::Compacted { .. } => true,
+            Heard::Changed { revision, rows } => {
+                newest = revision;
+                rows.iter()
+                    .any(|changed| changed.revision > place.floor && part::KINDS.contains(&changed.row.kind))
+            }
+            Heard::Compacted { revision } => {
+                newest = revision;
+                true
+            }
         };
         if !backend.is_there() {
             return Err(inventory::Error::Gone { path: place.path.clone() }.into());
@@ -103,7 +126,26 @@ fn watch(place: &mut Place, unwanted: &AtomicBool, outbox: &Outbox) -> anyhow::R
         if concerns {
             look(place, &backend, outbox)?;
         }
+        let due = counted.is_none_or(|(at, revision)| at.elapsed() >= PATIENCE && revision < newest);
+        if due && asked.swap(false, Ordering::AcqRel) {
+            counted = Some((Instant::now(), newest));
+            outbox.tell(place.number, News::Stock(stock(&backend)));
+        }
     }
+}
+
+/// What is left of all pools now. Who cannot read them says so, and goes on: no tunnel hangs on it.
+fn stock(backend: &dyn Backend) -> Vec<Stock> {
+    let registry = match change::read(backend) {
+        Ok(registry) => registry,
+        Err(error) => {
+            tracing::warn!("the inventory's pools cannot be read: {error}");
+            return Vec::new();
+        }
+    };
+    let (supply, now) = (Supply::new(&registry), reconcile::now());
+    let pools = registry.pools.values().map(|pool| &pool.value);
+    pools.map(|pool| view::stock(&supply.explain(pool, now), pool.scope(), Some(pool.low_water))).collect()
 }
 
 /// Reads it now, and passes on what concerns this host. From now on it was seen at this revision.

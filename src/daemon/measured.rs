@@ -12,18 +12,18 @@ use crate::probe::survey::{Brief, Row, Survey};
 use crate::probe::window::{State, Summary};
 use crate::probe::{Census, Reflected};
 
-/// So many round trips of each method are shown one by one.
-const SERIES: usize = 30;
+/// So many round trips of each method are shown one by one, to people.
+pub const SERIES: usize = 30;
 
-/// How far away every termination is at `now`.
+/// How far away every termination is `now`, and what time that is; the last `series` round trips one by one.
 pub fn latency(
     survey: &Survey,
     census: &Census,
     reflected: Option<Reflected>,
-    now: Duration,
-    at_ms: u64,
+    (now, at_ms): (Duration, u64),
+    series: usize,
 ) -> LatencyView {
-    let rows = survey.rows(now, SERIES).into_iter();
+    let rows = survey.rows(now, series).into_iter();
     let rows = rows.map(|row| termination(row, census, now));
     LatencyView {
         at_ms,

@@ -19,6 +19,7 @@
 //! | `mirrored` | the kernel as the loop sees it: a mirror kept true by events |
 //! | `chronicle` | what a turn means: events to tell, repairs to hold back (pure) |
 //! | `damping` | how often one object is put right (pure) |
+//! | `gathered` | what metrics are made of: counted, and gathered when somebody asks |
 //! | `shown` | what the loop knows, gathered to be shown |
 //! | `publisher` | events into store, log and streams; the snapshot that the API reads |
 //! | `source` | the declaration, read and read again |
@@ -32,6 +33,7 @@ mod clerk;
 mod clock;
 mod commands;
 mod damping;
+mod gathered;
 mod inbox;
 mod keeper;
 mod log;

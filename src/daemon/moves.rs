@@ -10,7 +10,7 @@ use super::keeper::{Aim, Keeper};
 use super::publisher::sentence;
 use crate::api::{Answer, Failure};
 use crate::model::{Chosen, Event, EventKind, Learnt, TunnelName};
-use crate::probe::liveness::Change;
+use crate::probe::liveness::{self, Change};
 use crate::store::{self, State};
 
 /// What the daemon's last run kept, on the clock of this one.
@@ -63,6 +63,10 @@ impl Keeper {
             event(at, EventKind::Live, Some(tunnel), change.to.to_string())
         };
         let events: Vec<Event> = changes.iter().map(told).collect();
+        for (tunnel, change) in changes {
+            let since = (change.to == liveness::State::Up).then_some(at.wall_ms);
+            self.publisher.tally.answers(tunnel, since);
+        }
         self.publisher.record(&mut self.state, &events);
         // Nothing is routed into a session's tunnel that is down.
         if !events.is_empty() && self.compose() && !self.flushed {
@@ -93,6 +97,7 @@ impl Keeper {
         for (tunnel, (to, why)) in moves {
             if self.leads_to(tunnel) == Some(*to) {
                 self.prober.survey.moved(at.up, tunnel, *to);
+                self.publisher.tally.moved(tunnel);
                 told.push(event(at, EventKind::Move, Some(tunnel), why.clone()));
             } else {
                 self.prober.survey.could_not_move(at.up, tunnel, *to);

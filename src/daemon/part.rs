@@ -9,6 +9,7 @@ use super::inbox::{News, Outbox};
 use super::keeper::{Aim, Keeper};
 use super::lookout::{Lookout, Place};
 use super::publisher::sentence;
+use crate::api::metrics::{Shared, Stock};
 use crate::config::Config;
 use crate::model::{
     DeviceCode, EventKind, HostRole, Link, Local, Role, Routes, Session, SessionKey, SessionState,
@@ -41,9 +42,11 @@ pub struct Part {
     pub offered: BTreeMap<Ipv4Addr, Offerer>,
     /// Addresses of this host's own ranges that were given to sessions, and when.
     pub promised: BTreeMap<Ipv4Addr, Duration>,
+    /// What was left of the inventory's pools when somebody last asked for metrics.
+    stock: Vec<Stock>,
     place: Place,
     pub clerk: Clerk,
-    _lookout: Lookout,
+    lookout: Lookout,
 }
 
 /// What concerns the inventory and this host, and is no part of it yet.
@@ -83,7 +86,8 @@ impl Part {
             owed: BTreeMap::new(),
             offered,
             promised: BTreeMap::new(),
-            _lookout: Lookout::start(place.clone(), outbox.clone())?,
+            stock: Vec::new(),
+            lookout: Lookout::start(place.clone(), outbox.clone())?,
             clerk: Clerk::start(path, number, outbox.clone())?,
             place,
         }))
@@ -98,6 +102,18 @@ impl Part {
         let aside = self.aside.iter().map(|(key, why)| format!("session {key} is not built: {why}"));
         let owed = self.owed.iter().map(|(what, why)| format!("{what}: {why}"));
         away.chain(aside).chain(owed)
+    }
+
+    /// What was left of the inventory's pools when this was last asked, or a little later.
+    pub fn stock(&self) -> &[Stock] {
+        self.lookout.take_stock();
+        &self.stock
+    }
+
+    /// How this host stands with the inventory.
+    pub fn shared(&self) -> Shared {
+        let known = self.away.as_deref() != Some(NOT_YET);
+        Shared { up: known.then_some(self.away.is_none()), owed: self.owed.len() as u64 }
     }
 
     /// Is this still the part that is declared?
@@ -143,6 +159,7 @@ impl Keeper {
                         self.show();
                     }
                 }
+                News::Stock(stock) => part.stock = stock,
                 News::Unbooked(address) => {
                     part.promised.remove(&address);
                 }

@@ -7,10 +7,11 @@ use tokio::sync::{broadcast, watch};
 
 use super::part::Part;
 use super::session_view;
-use crate::api::Snapshot;
 use crate::api::dto::{CountersView, EventView, PlanView, PoolsView, ProbeView, RepairView, StatusView};
+use crate::api::metrics::Gauges;
+use crate::api::{Listener, Snapshot};
 use crate::config::Config;
-use crate::model::{Counters, Event, EventKind, TunnelName};
+use crate::model::{Counters, Event, EventKind, Tally, TunnelName};
 use crate::reconcile::{self, Look, locals, view};
 use crate::registry::offers::Measured;
 use crate::store::{self, State};
@@ -22,6 +23,10 @@ pub struct Publisher {
     pub config_name: String,
     pub snapshot: watch::Sender<Arc<Snapshot>>,
     pub events: broadcast::Sender<EventView>,
+    /// What was counted since the daemon began.
+    pub tally: Tally,
+    /// Metrics by TCP.
+    pub listener: Listener,
 }
 
 /// What there is to show.
@@ -36,16 +41,21 @@ pub struct Shown<'a> {
     pub notes: &'a [String],
     /// Of an inventory: this host's part, and how far its terminations are.
     pub part: Option<(&'a Part, &'a Measured)>,
+    /// What was gathered for metrics last.
+    pub gauges: &'a Arc<Gauges>,
 }
 
 impl Publisher {
     /// Logs the events, keeps them, and sends them to all who follow. One that cannot be kept has no number, and
     /// stands in the log only.
-    pub fn record(&self, state: &mut State, events: &[Event]) {
+    pub fn record(&mut self, state: &mut State, events: &[Event]) {
         if events.is_empty() {
             return;
         }
-        events.iter().for_each(log);
+        for event in events {
+            log(event);
+            self.tally.told(event.kind, event.tunnel.as_ref());
+        }
         match state.change::<_, store::Error>(|change| change.record(events)) {
             // Nobody may be following.
             Ok(first) => {
@@ -56,15 +66,16 @@ impl Publisher {
     }
 
     /// Why there is nothing to show yet.
-    pub fn show_trouble(&self, notes: Vec<String>) {
+    pub fn show_trouble(&self, notes: Vec<String>, gauges: &Arc<Gauges>) {
         let mut snapshot = nothing(&self.config_name);
         snapshot.status.notes = notes;
+        (snapshot.tally, snapshot.gauges) = (self.tally.clone(), Arc::clone(gauges));
         self.snapshot.send_replace(Arc::new(snapshot));
     }
 
     /// Puts what is shown into the snapshot.
     pub fn show(&self, shown: Shown<'_>, state: &State) -> Result<(), store::Error> {
-        let Shown { config, look, counters, mut probes, notes, part } = shown;
+        let Shown { config, look, counters, mut probes, notes, part, gauges } = shown;
         let book = state.book()?;
         let foreign = locals::foreign(&look.observed, &config.tunnels, &look.owned);
         let mut status = view::status(&self.config_name, config, look, &book);
@@ -84,6 +95,8 @@ impl Publisher {
             leases: book.leases().map(view::lease).collect(),
             pools: view::pools(config, &book, &foreign, reconcile::now()),
             plan: view::plan(look),
+            tally: self.tally.clone(),
+            gauges: Arc::clone(gauges),
         };
         self.snapshot.send_replace(Arc::new(snapshot));
         Ok(())
@@ -105,6 +118,8 @@ pub fn nothing(config_name: &str) -> Snapshot {
         leases: Vec::new(),
         pools: PoolsView::default(),
         plan: PlanView::default(),
+        tally: Tally::default(),
+        gauges: Arc::default(),
     }
 }
 

@@ -12,17 +12,22 @@ use super::publisher::{Shown, links, sentence};
 const FRESH: Duration = Duration::from_millis(200);
 
 impl Keeper {
-    /// Reads the counters, and shows them. Nobody else does: a turn costs no dump for what nobody asks.
-    pub fn count(&mut self) {
+    /// Reads the counters, and shows them: true, unless they are fresh. Nobody else does: a turn costs no dump for what
+    /// nobody asks.
+    pub fn count(&mut self) -> bool {
         let now = self.clock.up();
         let fresh = self.counted_at.is_some_and(|at| now.saturating_sub(at) < FRESH);
-        let Some(look) = self.last.as_ref().filter(|_| !fresh) else { return };
+        let Some(look) = self.last.as_ref().filter(|_| !fresh) else { return false };
         self.counted_at = Some(now);
         match self.kernel.counters(&links(look)) {
             Ok(counters) => self.counters = counters,
-            Err(error) => tracing::warn!("counters cannot be read: {error}"),
+            Err(error) => {
+                tracing::warn!("counters cannot be read: {error}");
+                self.publisher.tally.failed("counters", error.word());
+            }
         }
         self.show();
+        true
     }
 
     /// Shows what is known.
@@ -30,17 +35,21 @@ impl Keeper {
         let summary = self.summary();
         self.notify.status(&summary);
         let mut notes: Vec<String> = self.trouble.iter().cloned().collect();
-        let Some(look) = &self.last else { return self.publisher.show_trouble(notes) };
+        let Some(look) = &self.last else {
+            return self.publisher.show_trouble(notes, &self.gauges);
+        };
         if self.flushed {
             notes.push("flushed: nothing is kept until apply, reload or a restart".to_owned());
         }
         notes.extend(self.prober.notes());
         notes.extend(self.part.iter().flat_map(Part::notes));
+        notes.extend(self.publisher.listener.trouble());
         let probes = probes(&self.prober.survey, self.clock.up());
         let counters = &self.counters;
         let measured = self.prober.survey.measured(self.clock.up());
         let part = self.part.as_ref().map(|part| (part, &measured));
-        let shown = Shown { config: &self.config, look, counters, probes, notes: &notes, part };
+        let (gauges, notes) = (&self.gauges, &notes[..]);
+        let shown = Shown { config: &self.config, look, counters, probes, notes, part, gauges };
         if let Err(error) = self.publisher.show(shown, &self.state) {
             tracing::error!("the state cannot be read: {}", sentence(error));
         }

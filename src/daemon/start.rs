@@ -25,6 +25,7 @@ use super::publisher::{Publisher, nothing};
 use super::source::{Bad, Source};
 use crate::api::{self, Access, Handle, Limits, Readers, Request, Socket, group_id};
 use crate::config::{Config, DaemonConfig};
+use crate::model::Tally;
 use crate::reconcile::{Lock, may_change, take_home};
 use crate::store::State;
 
@@ -75,8 +76,10 @@ pub fn run(options: &Options) -> anyhow::Result<Ended> {
     let (requests, asked) = mpsc::channel(REQUESTS);
     let (events, _) = broadcast::channel(EVENTS);
     let (snapshot, shown) = watch::channel(Arc::new(nothing(&source.name())));
-    let handle = Handle { requests, snapshot: shown, events: events.clone() };
-    let publisher = Publisher { config_name: source.name(), snapshot, events };
+    let (listener, listening) = api::listening(config.metrics);
+    let handle = Handle { requests, snapshot: shown, events: events.clone(), listening };
+    let (config_name, tally) = (source.name(), Tally::default());
+    let publisher = Publisher { config_name, snapshot, events, tally, listener };
     let clock = Clock::start();
     let learnt = lessons(&mut state, clock.moment())?;
     let prober = Prober::start(&config, learnt, clock, outbox.clone());
@@ -104,6 +107,8 @@ pub fn run(options: &Options) -> anyhow::Result<Ended> {
         last: None,
         counters: BTreeMap::new(),
         counted_at: None,
+        gauges: Arc::default(),
+        gauged_at: None,
     };
     let runtime = Builder::new_current_thread().enable_all().build()?;
     // Before anybody is told that it is ready: a signal that nobody catches ends the process.

@@ -16,6 +16,7 @@
 //! | [`session`] | the agreement between a client host and a device |
 //! | [`stock`] | the inventory's pools, addresses used elsewhere, terminations, seats |
 //! | [`event`] | something that happened |
+//! | [`tally`] | what the daemon has counted |
 //! | [`state`] | desired, observed and owned: what `plan` stands on |
 
 pub mod device;
@@ -32,6 +33,7 @@ pub mod role;
 pub mod session;
 pub mod state;
 pub mod stock;
+pub mod tally;
 pub mod tunnel;
 
 pub use device::{Device, DeviceStatus, Interface, Sharing};
@@ -49,4 +51,5 @@ pub use role::{EdgeRole, HostRole, Near, Role, Routes};
 pub use session::{Session, SessionKey, SessionState, Underlay};
 pub use state::{Claim, Desired, DesiredLink, DesiredTunnel, Observed, Owned};
 pub use stock::{Need, Seat, SharedPool, Termination, Used};
+pub use tally::{Spread, Tally, TunnelTally};
 pub use tunnel::{Chosen, Failure, Kind, Learnt, Local, Tunnel};

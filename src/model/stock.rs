@@ -36,6 +36,11 @@ impl SharedPool {
         self.carve.unwrap_or(self.pool.purpose.unit())
     }
 
+    /// Whose it is: `general`, or `device CODE`.
+    pub fn scope(&self) -> String {
+        self.device.as_ref().map_or_else(|| "general".to_owned(), |device| format!("device {device}"))
+    }
+
     /// The holder under which the prefixes that it was carved from are kept.
     pub fn holder(&self) -> HolderName {
         HolderName::new(&format!("pool/{}", self.pool.name)).expect("the name is short and printable")

@@ -42,6 +42,21 @@ impl Error {
         text
     }
 
+    /// One word for it, for who counts: the kernel's errno where there is one.
+    pub fn word(&self) -> String {
+        let word = match self {
+            Self::Open(_) => "open",
+            Self::Send { .. } => "send",
+            Self::Receive { .. } => "receive",
+            Self::Deadline { .. } => "deadline",
+            Self::Overrun { .. } => "overrun",
+            Self::Interrupted { .. } => "interrupted",
+            Self::Decode { .. } => "decode",
+            Self::Refused { refusal, .. } => return errno_name(refusal.errno),
+        };
+        word.to_owned()
+    }
+
     pub(super) fn decode(request: &'static str) -> impl Fn(DecodeError) -> Self {
         move |error| Self::Decode { request, reason: error.to_string() }
     }
@@ -71,6 +86,11 @@ impl std::fmt::Display for Refusal {
     }
 }
 
+/// As errno(3) calls it.
+fn errno_name(errno: i32) -> String {
+    format!("{:?}", Errno::from_raw(errno))
+}
+
 /// Why one step was not done. Other steps are not held up by it.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{object}: {sentence}")]
@@ -83,6 +103,11 @@ pub struct StepError {
 }
 
 impl StepError {
+    /// One word for it, for who counts: the kernel's errno, or `other` where greyhound itself found what is in the way.
+    pub fn word(&self) -> String {
+        self.errno.map_or_else(|| "other".to_owned(), errno_name)
+    }
+
     pub(super) fn new(object: &str, sentence: impl Into<String>) -> Self {
         Self { object: object.to_owned(), errno: None, sentence: sentence.into() }
     }
@@ -172,7 +197,8 @@ mod tests {
         );
         assert!(error.to_string().starts_with("10.0.0.0/8: "), "{error}");
         assert!(error.to_string().contains("the kernel says: Invalid prefsrc address (EINVAL)"), "{error}");
-        assert_eq!(error.errno, Some(22));
+        assert_eq!((error.errno, error.word().as_str()), (Some(22), "EINVAL"));
+        assert_eq!(StepError::new("x", "a foreign link has the name").word(), "other");
     }
 
     #[test]

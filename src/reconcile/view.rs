@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::{Look, Outcome};
-use crate::alloc::{self, Book, Explanation, Foreign, Next, PartState, PoolExplanation, Taken};
+use crate::alloc::{self, Book, Explanation, Foreign, Next, PartState, PoolExplanation, Sizes, Taken};
 use crate::api::dto::{
     LeaseView, OutcomeView, PartView, PlanView, PoolView, PoolsView, StatusView, StepView, TunnelState,
     TunnelView,
 };
+use crate::api::metrics::Stock;
 use crate::config::Config;
 use crate::model::{
-    DesiredTunnel, HolderName, Lease, LeaseState, Link, Observed, Timestamp, Tunnel, TunnelName, gre,
+    DesiredTunnel, HolderName, Lease, LeaseState, Link, Observed, Pool, Timestamp, Tunnel, TunnelName, gre,
     tunnel::peer_of,
 };
 use crate::plan::ownership::Ownerships;
@@ -73,6 +74,35 @@ pub fn pools(config: &Config, book: &Book, foreign: &Foreign, now: Timestamp) ->
         rule: rule.into_iter().map(str::to_owned).collect(),
         pools: pools.iter().map(pool).collect(),
         strays: strays.iter().map(lease).collect(),
+    }
+}
+
+/// What is left of this host's own pools.
+pub fn stocks(config: &Config, book: &Book, foreign: &Foreign, now: Timestamp) -> Vec<Stock> {
+    let taken = Taken { book, foreign, rest: config.daemon.rest.as_secs() };
+    let own = |pool: &Pool| {
+        stock(&alloc::explain_pool(pool, pool.purpose.unit(), taken, now), "host".to_owned(), None)
+    };
+    config.pools.iter().map(own).collect()
+}
+
+/// What is left of a pool.
+pub fn stock(pool: &PoolExplanation, scope: String, low_water: Option<u64>) -> Stock {
+    let PoolExplanation { name, purpose, tier, sizes, quota, available, .. } = pool;
+    let Sizes { total: _, excluded, active, resting, foreign, free } = *sizes;
+    Stock {
+        name: name.to_string(),
+        scope,
+        purpose: purpose.to_string(),
+        tier: tier.to_string(),
+        excluded,
+        active,
+        resting,
+        foreign,
+        free,
+        available: *available,
+        low_water,
+        quota: *quota,
     }
 }
 

@@ -140,6 +140,7 @@ fn a_full_queue_is_refused_at_once() {
         requests,
         snapshot: watch::channel(Arc::new(snapshot())).1,
         events: broadcast::channel(1).0,
+        listening: listening(None).1,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let peer = super::super::Peer { uid: 0, pid: None, groups: vec![] };

@@ -2,6 +2,7 @@
 
 mod access;
 mod bounds;
+mod listening;
 mod routes;
 mod stream;
 
@@ -20,8 +21,11 @@ use super::dto::{
     EventView, LatencyView, LeaseView, OutcomeView, PlanView, PoolsView, ProbeView, SessionView, StatusView,
     StepsView, TunnelState, TunnelView,
 };
+use crate::model::Tally;
+
 use super::{
-    Access, Answer, Command, Error, Failure, Handle, Limits, Readers, Request, Snapshot, Socket, serve,
+    Access, Answer, Command, Error, Failure, Handle, Limits, Listener, Readers, Request, Snapshot, Socket,
+    listening, serve,
 };
 
 /// Longer than any answer here takes.
@@ -53,6 +57,8 @@ struct Running {
     events: broadcast::Sender<EventView>,
     stop: oneshot::Sender<()>,
     thread: JoinHandle<Result<(), Error>>,
+    /// Metrics by TCP.
+    listener: Listener,
     _directory: tempfile::TempDir,
 }
 
@@ -69,7 +75,8 @@ impl Stage {
         let (_publish, snapshot) = watch::channel(Arc::new(snapshot));
         let (events, _) = broadcast::channel(16);
         let (stop, stopped) = oneshot::channel();
-        let handle = Handle { requests, snapshot, events: events.clone() };
+        let (listener, listening) = listening(None);
+        let handle = Handle { requests, snapshot, events: events.clone(), listening };
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
@@ -78,7 +85,7 @@ impl Stage {
                 serve(socket, handle, access, limits, shutdown).await
             })
         });
-        Running { path, events, stop, thread, _directory: directory }
+        Running { path, events, stop, thread, listener, _directory: directory }
     }
 }
 
@@ -158,7 +165,7 @@ async fn paper(mut asked: mpsc::Receiver<Request>, kept: Vec<EventView>, deaf: b
             Command::Flush { orphans } => {
                 Ok(Answer::Outcome(outcome(&format!("flushed, orphans {orphans}"))))
             }
-            Command::Counters => Ok(Answer::Counters),
+            Command::Counters | Command::Metrics => Ok(Answer::Counters),
             Command::Latency => Ok(Answer::Latency(latency())),
             Command::Move { tunnel, to } => {
                 Ok(Answer::Tunnel(Box::new(TunnelView { remote: Some(to), ..self::tunnel(tunnel.as_str()) })))
@@ -218,7 +225,7 @@ fn outcome(summary: &str) -> OutcomeView {
     }
 }
 
-fn snapshot() -> Snapshot {
+pub fn snapshot() -> Snapshot {
     let status = StatusView {
         version: "0".to_owned(),
         config: "greyhound.toml".to_owned(),
@@ -236,7 +243,8 @@ fn snapshot() -> Snapshot {
         since: 1,
     };
     let pools = PoolsView { rule: vec!["lowest first".to_owned()], pools: vec![], strays: vec![] };
-    Snapshot { ready: true, status, leases: vec![lease], pools, plan: plan("as last seen") }
+    let (tally, gauges) = (Tally::default(), Arc::default());
+    Snapshot { ready: true, status, leases: vec![lease], pools, plan: plan("as last seen"), tally, gauges }
 }
 
 /// So many of its steps were seen.
@@ -295,7 +303,7 @@ fn latency() -> LatencyView {
     LatencyView { at_ms: 7, terminations: Vec::new(), not_believed: Default::default(), reflector: None }
 }
 
-fn probe(held: bool) -> ProbeView {
+pub fn probe(held: bool) -> ProbeView {
     ProbeView {
         liveness: "up".to_owned(),
         liveness_why: None,

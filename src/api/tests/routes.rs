@@ -97,7 +97,8 @@ fn all_that_is_described_is_served() {
             let expected = if path == "/v1/reload" { 422 } else { 200 };
             assert_eq!(said.status, expected, "{method} {path}: {said:?}");
             assert!(said.head.contains("\ngreyhound-api: 1\r"), "{method} {path}: {said:?}");
-            assert!(said.head.contains("application/json"), "{method} {path}: {said:?}");
+            let kind = if path == "/v1/metrics" { "text/plain; version=0.0.4" } else { "application/json" };
+            assert!(said.head.contains(kind), "{method} {path}: {said:?}");
         }
     }
     assert_eq!(running.say("GET", "/v1/plan?fresh=false", "").json["summary"], "as last seen");
