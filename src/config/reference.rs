@@ -34,7 +34,7 @@ fn least(table: &str) -> &'static str {
         }
         "daemon" => "[daemon]\n",
         "probe" => "[probe]\n",
-        "metrics" => "[metrics]\n",
+        "metrics" => "[metrics]\nlisten = \"127.0.0.1:9862\"\n",
         "filter" => "[filter]\n",
         other => panic!("no declaration with a [{other}]"),
     }
