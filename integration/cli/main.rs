@@ -3,6 +3,7 @@
 // A test says what is wrong by panicking.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod doctor;
 mod help;
 mod inventory;
 mod paper;

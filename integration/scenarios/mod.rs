@@ -7,6 +7,9 @@ mod daemon_kit;
 mod daemon_life;
 mod daemon_trouble;
 mod daemon_whole;
+mod doctor;
+mod doctor_host;
+mod doctor_kit;
 mod fleet_kit;
 mod frr;
 mod lab;
@@ -73,6 +76,8 @@ pub fn all() -> Vec<Scenario> {
         sessions_life::SCENARIOS,
         moves_learnt::SCENARIOS,
         shown::SCENARIOS,
+        doctor::SCENARIOS,
+        doctor_host::SCENARIOS,
         frr::SCENARIOS,
         render::SCENARIOS,
         scale::SCENARIOS,
