@@ -58,6 +58,7 @@ fn a_host_that_is_well_has_no_finding(world: &World) -> Result<()> {
     let alone = doctor(greyhound, "")?;
     alone.only(0, &["daemon-absent"])?;
     ensure!(alone.status == 0 && alone.report["unexamined"] == serde_json::json!([]), "{alone:#?}");
+    ensure!(greyhound.host.describe() == before, "{}\n{before}", greyhound.host.describe());
     let daemon = Daemon::start(greyhound)?;
     let kept = doctor(greyhound, "")?;
     kept.only(0, &[])?;
@@ -69,7 +70,6 @@ fn a_host_that_is_well_has_no_finding(world: &World) -> Result<()> {
     ensure!(why.contains("gre-blocked tunnel none") && !why.contains("tunnel ams"), "{why}");
     let said = greyhound.ends(0, "doctor")?.stdout;
     ensure!(said == format!("Nothing found: {known} of {known} sorts of trouble examined.\n"), "{said}");
-    ensure!(greyhound.host.describe() == before, "{}\n{before}", greyhound.host.describe());
     drop(daemon);
     drop(clock);
     let _clock = Clock::set(&patient, "64")?;
@@ -120,7 +120,7 @@ fn an_address_that_nobody_routes_back_to_is_found(world: &World) -> Result<()> {
     seen.only(7, &["no-return-route", "daemon-absent"])?;
     let mend = seen.evidence(
         "no-return-route",
-        "203.0.113.1 answered 0 of 6 probes from 198.51.100.8 and 6 of 6 probes from 192.0.2.10",
+        "203.0.113.1 answered 0 of 6 probes from 198.51.100.8 and 6 of 6 probes",
     )?;
     let route = mend.split("ip ").nth(1).and_then(|rest| rest.split(';').next()).unwrap_or_default();
     router.ip(route)?;

@@ -57,7 +57,7 @@ fn a_kernel_without_gre_is_found(world: &World) -> Result<()> {
         "mount -t tmpfs none /etc/modprobe.d; echo 'install ip_gre /bin/false' >/etc/modprobe.d/no.conf";
     let seen = doctor_after(&greyhound, lines, "--quick")?;
     seen.only(7, &["gre-missing"])?;
-    seen.evidence("gre-missing", "says: install /bin/false")?;
+    seen.evidence("gre-missing", "install /bin/false")?;
     let looked = host.exec(["cat", "/proc/modules"])?.stdout;
     ensure!(!looked.contains("ip_gre"), "the doctor loaded it");
     Ok(())
@@ -86,7 +86,7 @@ fn a_strict_filter_where_a_route_covers_the_remote_is_found(world: &World) -> Re
     let patient = patient(world)?;
     patient.client.sysctl("net.ipv4.conf.eth0.rp_filter", "1")?;
     doctor(&patient.greyhound, "--quick")?.only(0, &["daemon-absent"])?;
-    let covering = POOL.to_owned() + &unicast("ams", AMS, 0, "routes = [\"203.0.0.0/8\"]");
+    let covering = POOL.to_owned() + &unicast("ams", AMS, 0, "routes = [\"0.0.0.0/0\"]");
     patient.greyhound.declare(&covering)?;
     patient.greyhound.json(0, "apply")?;
     let seen = doctor(&patient.greyhound, "--quick")?;
@@ -185,16 +185,22 @@ fn what_this_process_may_not_do_is_found_or_said(world: &World) -> Result<()> {
     seen.evidence("capabilities", "lacks CAP_NET_RAW: its effective set is 0x")?;
     let why = seen.report["unexamined"].to_string();
     ensure!(why.contains("gre-blocked") && why.contains("CAP_NET_RAW"), "{why}");
-    // Another user: what was not seen is said, and nothing is made up of it.
-    std::fs::set_permissions(world.folder(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-    let seen = run(&["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"])?;
-    ensure!(seen.codes().iter().all(|code| *code == "daemon-absent"), "{seen:#?}");
+    // Another user, with a program and a declaration that he can read: what was not seen is said.
+    let folder = tempfile::tempdir_in("/tmp")?;
+    std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let [there, file] =
+        ["greyhound", "greyhound.toml"].map(|name| folder.path().join(name).display().to_string());
+    std::fs::copy(&program, &there)?;
+    std::fs::copy(greyhound.file(), &file)?;
+    let other = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", &there, "--config", &file];
+    let seen = Seen::of(&patient.client.try_exec(other.into_iter().chain(["doctor", "-j"]))?)?;
+    seen.only(0, &["daemon-absent"])?;
     let why = seen.report["unexamined"].to_string();
-    for what in ["capabilities", "store", "gre-blocked"] {
-        ensure!(why.contains(what), "{what}: {why}");
+    for what in ["capabilities", "store", "gre-blocked", "recursion"] {
+        ensure!(why.contains(&format!("\"{what}\"")), "{what}: {why}");
     }
     let examined = seen.report["examined"].to_string();
-    for what in ["gre-missing", "recursion", "clock-unsynchronised"] {
+    for what in ["gre-missing", "declaration", "foreign-address", "clock-unsynchronised"] {
         ensure!(examined.contains(what), "{what}: {examined}");
     }
     Ok(())

@@ -2,7 +2,8 @@
 //!
 //! | file | what is in it |
 //! |---|---|
-//! | [`code`] | every finding that there can be, with its severity, meaning and cure (pure) |
+//! | [`code`] | what findings are called, and how bad they are (pure) |
+//! | [`table`] | every finding that there can be: its severity, meaning and cure (pure) |
 //! | [`facts`] | what was observed, and of what was not, why (pure) |
 //! | [`report`] | findings, what was examined, what could not be (pure) |
 //! | [`render`] | a report as text (pure) |
@@ -28,11 +29,13 @@ mod managers;
 pub mod render;
 pub mod report;
 mod routing;
+pub mod table;
 mod tunnels;
 mod ways;
 
-pub use code::{Code, Severity, TABLE};
+pub use code::{Code, Severity};
 pub use report::Report;
+pub use table::TABLE;
 
 use facts::Facts;
 

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::code::{Code, Severity, TABLE};
+use super::code::{Code, Severity};
 use super::report::{Finding, Report, Unexamined};
+use super::table::TABLE;
 
 /// The most findings of one code that are written out; JSON has all of them.
 const SHOWN: usize = 8;

@@ -13,15 +13,24 @@ use crate::config::Config;
 use crate::model::{Address, Link, Path, Pool, Purpose, Role, kernel, marks};
 
 pub fn judge(facts: &Facts, report: &mut Report) {
-    let codes = [Code::Recursion, Code::RpFilterStrict, Code::ForwardingOff, Code::ForeignAddress];
-    let Some(host) = report.see(&codes, "", &facts.host) else { return };
+    let of_tunnels = [Code::Recursion, Code::RpFilterStrict];
+    let of_the_host = [Code::ForwardingOff, Code::ForeignAddress];
+    let all = [of_tunnels, of_the_host].concat();
+    let Some(host) = report.see(&all, "", &facts.host) else { return };
     let tunnels = facts.status.as_ref().map(|status| &status.tunnels[..]).unwrap_or_default();
-    recursion(host, tunnels, report);
-    strict(host, tunnels, report);
+    match &facts.status {
+        Ok(_) => {
+            recursion(host, tunnels, report);
+            strict(host, tunnels, report);
+        }
+        Err(why) => {
+            report.examined.retain(|code| !of_tunnels.contains(code));
+            report.not(&of_tunnels, "", why);
+        }
+    }
     let Ok(Declaration::Good { config, .. }) = &facts.declaration else {
-        report.examined.remove(&Code::ForwardingOff);
-        report.examined.remove(&Code::ForeignAddress);
-        return report.not(&codes[2..], "", "there is no declaration to look at");
+        report.examined.retain(|code| !of_the_host.contains(code));
+        return report.not(&of_the_host, "", "there is no declaration to look at");
     };
     if matches!(config.role, Role::Edge(_)) {
         forwarding(host, tunnels, report);

@@ -20,6 +20,10 @@ const STEPS: u32 = 15;
 /// The most sizes that are tried at once: with what somebody said, and one byte more.
 pub const MOST_SIZES: u32 = STEPS + 2;
 
+/// The codes of who could be reached and does not take GRE: no such protocol, no such port (nor tunnel, to Linux), or
+/// forbidden (RFC 792; RFC 1812, 5.2.7.1).
+const REFUSING: [u8; 5] = [2, 3, 9, 10, 13];
+
 /// The code of "fragmentation needed" (RFC 1191).
 const TOO_BIG: u8 = 4;
 
@@ -34,7 +38,7 @@ pub enum Heard {
     Reply { from: Ipv4Addr, ident: u16, sequence: u16 },
     /// An echo request is too big for the next link, which carries `mtu` bytes.
     TooBig { from: Ipv4Addr, to: Ipv4Addr, ident: u16, mtu: u32 },
-    /// A GRE packet to this address cannot arrive.
+    /// A GRE packet to this address is not taken.
     Gre { from: Ipv4Addr, to: Ipv4Addr, cause: Cause },
 }
 
@@ -61,7 +65,7 @@ pub fn read(packet: &[u8]) -> Option<Heard> {
         UNREACHABLE => {
             let (_, to, protocol, quoted) = split(message.get(8..)?)?;
             match protocol {
-                PROTOCOL_GRE if code != TOO_BIG => {
+                PROTOCOL_GRE if REFUSING.contains(&code) => {
                     Some(Heard::Gre { from, to, cause: Cause::new(kind, code) })
                 }
                 PROTOCOL_ICMP if code == TOO_BIG => {
@@ -148,7 +152,8 @@ mod tests {
         let gre = packet(HERE, THERE, PROTOCOL_GRE, &[0; 8]);
         let heard = read(&error(3, 0, &gre));
         assert_eq!(heard, Some(Heard::Gre { from: ROUTER, to: THERE, cause: Cause::new(UNREACHABLE, 3) }));
-        assert_eq!(read(&error(TOO_BIG, 1400, &gre)), None, "that one was sent by somebody else");
+        assert_eq!(read(&error(TOO_BIG, 1400, &gre)), None, "it is not the protocol that is refused");
+        assert_eq!(read(&error(1, 0, &gre)), None, "the host cannot be reached by any");
     }
 
     #[test]

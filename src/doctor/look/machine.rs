@@ -53,11 +53,15 @@ pub fn gre() -> Seen<Gre> {
         .map_err(|error| format!("ip_gre is not loaded, and modprobe cannot be asked: {error}"))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().replace('\n', "; ");
     let (out, err) = (text(&output.stdout), text(&output.stderr));
-    // An `install` line of modprobe.d is run instead of loading the module.
-    if output.status.success() && !out.contains("install ") {
+    // Where the module is blacklisted it ends well and would do nothing; an `install` line of modprobe.d is run instead.
+    if output.status.success() && out.contains("ip_gre") && !out.contains("install ") {
         return Ok(Gre::Loadable);
     }
-    let says = if err.is_empty() { out } else { err };
+    let says = match (err.is_empty(), out.is_empty()) {
+        (false, _) => err,
+        (true, false) => out,
+        (true, true) => "nothing, and would load nothing, as where ip_gre is blacklisted".to_owned(),
+    };
     let release = release().unwrap_or_else(|_| "this kernel".to_owned());
     Ok(Gre::Missing {
         tried: format!("{release}: ip_gre is not loaded, and `modprobe --dry-run {ALIAS}` says: {says}"),
