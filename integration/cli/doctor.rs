@@ -19,7 +19,7 @@ fn codes(said: &Said) -> Vec<String> {
 }
 
 fn table() -> Vec<Value> {
-    let list = said(greyhound("doctor --list -j"));
+    let list = said(&mut greyhound("doctor --list -j"));
     assert_eq!(list.status, Some(0), "{list:?}");
     serde_json::from_str(&list.out).unwrap()
 }
@@ -48,13 +48,13 @@ fn the_page_has_every_code_as_the_list_has_it() {
 
 #[test]
 fn the_list_is_for_people_too() {
-    let list = said(greyhound("doctor --list"));
+    let list = said(&mut greyhound("doctor --list"));
     for entry in table() {
         let (code, meaning) = (entry["code"].as_str().unwrap(), entry["meaning"].as_str().unwrap());
         let line = list.out.lines().find(|line| line.starts_with(&format!("{code} ")));
         assert!(line.is_some_and(|line| line.ends_with(meaning)), "{code}: {}", list.out);
     }
-    let wrong = said(greyhound("doctor --only nonsense"));
+    let wrong = said(&mut greyhound("doctor --only nonsense"));
     assert_eq!(wrong.status, Some(2), "{wrong:?}");
     assert!(wrong.err.contains("greyhound doctor --list has them all"), "{wrong:?}");
 }
