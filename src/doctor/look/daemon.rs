@@ -1,7 +1,7 @@
 //! The daemon, asked over its socket. Shell.
 
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::socket::{getsockopt, sockopt};
@@ -30,7 +30,7 @@ pub fn ask(socket: &Path, deadline: Deadline) -> Seen<Daemon> {
     }
 }
 
-fn version(socket: &PathBuf) -> Seen<Daemon> {
+fn version(socket: &Path) -> Seen<Daemon> {
     match Client::connect(socket).and_then(|client| client.version()) {
         Ok(view) => {
             let pid = pid(socket);
