@@ -17,6 +17,7 @@
 //! | [`store`] | what this host keeps: claims, leases, choices, events |
 //! | [`api`] | HTTP and JSON on a unix socket, and the data that is shown |
 //! | [`reconcile`] | the turn: look, lease, plan, claim, apply, read back |
+//! | [`doctor`] | what is wrong with this host, and what mends it |
 //! | [`daemon`] | the loop that keeps the declaration true, and all that is wired to it |
 //! | [`cli`] | the command line, a file a verb |
 
@@ -25,6 +26,7 @@ pub mod api;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod doctor;
 pub mod inventory;
 pub mod model;
 pub mod netlink;

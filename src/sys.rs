@@ -184,6 +184,28 @@ pub fn set_option(socket: BorrowedFd<'_>, level: i32, name: i32, value: u32) -> 
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// What the kernel's clock is worth (adjtimex(2)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Discipline {
+    /// `STA_UNSYNC` is not set, and the call did not answer `TIME_ERROR`.
+    pub synchronised: bool,
+    /// The largest error that it may have, in microseconds.
+    pub most_us: i64,
+}
+
+/// adjtimex(2), which sets nothing.
+pub fn discipline() -> io::Result<Discipline> {
+    // SAFETY: a plain C structure of integers, for which zero is a value; `modes` of zero only reads.
+    let mut time: libc::timex = unsafe { std::mem::zeroed() };
+    // SAFETY: `time` is valid for reads and writes, and outlives the call.
+    let state = unsafe { libc::adjtimex(&raw mut time) };
+    if state < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let synchronised = state != libc::TIME_ERROR && time.status & libc::STA_UNSYNC == 0;
+    Ok(Discipline { synchronised, most_us: time.maxerror })
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::fd::AsFd;
@@ -217,6 +239,13 @@ mod tests {
         assert_eq!(into[5].peer().port(), from.local_addr().unwrap().port());
         let empty = receive_many(to.as_fd(), &mut into, false).unwrap_err();
         assert_eq!(empty.kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn a_clock_that_is_synchronised_says_how_well() {
+        let Discipline { synchronised, most_us } = discipline().unwrap();
+        // 16 s is where the kernel gives up (NTP_PHASE_LIMIT, kernel/time/ntp.c).
+        assert!(most_us >= 0 && (!synchronised || most_us <= 16_000_000), "{synchronised} {most_us}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod counted;
+mod doctor;
 mod help;
 mod inventory;
 mod metrics;

@@ -8,6 +8,9 @@ mod daemon_life;
 mod daemon_trouble;
 mod daemon_whole;
 mod documents;
+mod doctor;
+mod doctor_host;
+mod doctor_kit;
 mod fleet_kit;
 mod frr;
 mod installed;
@@ -77,6 +80,8 @@ pub fn all() -> Vec<Scenario> {
         moves_learnt::SCENARIOS,
         shown::SCENARIOS,
         metrics::SCENARIOS,
+        doctor::SCENARIOS,
+        doctor_host::SCENARIOS,
         frr::SCENARIOS,
         render::SCENARIOS,
         scale::SCENARIOS,

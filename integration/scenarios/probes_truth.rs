@@ -95,10 +95,10 @@ fn round_trips_are_as_long_as_the_path(world: &World) -> Result<()> {
 }
 
 /// Sets the clock of the whole machine, and sets it back when dropped.
-struct Step(i64);
+pub struct Step(i64);
 
 impl Step {
-    fn by(milliseconds: i64) -> Result<Self> {
+    pub fn by(milliseconds: i64) -> Result<Self> {
         shift(milliseconds)?;
         Ok(Self(milliseconds))
     }

@@ -63,10 +63,7 @@ pub fn run(context: &Context, verb: &Verb) -> anyhow::Result<Ended> {
 }
 
 fn check(context: &Context, registry: &Registry) -> anyhow::Result<Ended> {
-    let dangling = registry.dangling();
-    let dangling = dangling.map(|(row, referred)| format!("{row} refers to {referred}, which is not there"));
-    let unfit = pools::audit(registry).err().map(|refused| refused.to_string());
-    let problems: Vec<_> = dangling.chain(unfit).collect();
+    let problems = pools::problems(registry);
     if !problems.is_empty() {
         bail!("the inventory does not fit together:\n{}", problems.join("\n"));
     }

@@ -8,6 +8,7 @@
 //! | `apply` | has it read its declaration again, and try all at once | takes the lock and does it itself |
 //! | `flush` | asks it | takes the lock and does it itself |
 //! | `connect`, `disconnect`, `reload`, `events`, `latency`, `metrics`, `tunnel move`, `tunnel hold` and `unhold` | asks it | an error |
+//! | `doctor` | asks it, and looks itself | looks itself, as far as it may |
 //! | `flush --offline`, `flush --state-dir` | an error | takes the lock and does it itself |
 //! | `plan --offline`, `check`, `probe`, `completions`, `man` | do not ask it | the same |
 //! | `device`, `interface`, `session`, `inventory`, `render`; `pool` and `lease` for the inventory's | open the inventory | the same |
@@ -20,6 +21,8 @@
 //! | 3 | the declaration is wrong; the error shows where |
 //! | 4 | done, but some tunnels are not as declared; `connect`, `disconnect`: not all of it was seen in time |
 //! | 5 | `plan --exit-code`: there is something to do |
+//! | 6 | `doctor`: warnings were found |
+//! | 7 | `doctor`: errors were found |
 
 mod apply;
 mod check;
@@ -29,6 +32,7 @@ mod context;
 mod daemon;
 mod device;
 mod disconnect;
+mod doctor;
 #[cfg(test)]
 mod documents;
 mod events;
@@ -67,7 +71,7 @@ pub use daemon::{LogFormat, Order};
 /// Kernel GRE tunnels, kept as declared. Packets never pass through greyhound.
 ///
 /// Exit status: 0 as declared; 1 failed; 2 wrong usage; 3 wrong declaration; 4 some tunnels are not as
-/// declared; 5 there is something to do (plan --exit-code).
+/// declared; 5 there is something to do (plan --exit-code); 6 warnings, 7 errors found (doctor).
 #[derive(Debug, Parser)]
 #[command(name = "greyhound", version, max_term_width = 100)]
 pub struct Cli {
@@ -136,6 +140,8 @@ enum Verb {
     /// Addresses leased from pools.
     #[command(subcommand)]
     Lease(lease::Verb),
+    /// What is wrong with this host, what it means, and the command that mends it. Changes nothing.
+    Doctor(doctor::Args),
     /// Measure how far away addresses are, once, as root. Ends with 1 when one does not answer.
     Probe(probe::Args),
     /// Print a completion script for a shell.
@@ -154,6 +160,10 @@ pub enum Ended {
     BadDeclaration,
     Partly,
     ToDo,
+    /// Warnings were found, and nothing worse.
+    Warned,
+    /// Errors were found.
+    Sick,
 }
 
 impl From<Ended> for ExitCode {
@@ -164,6 +174,8 @@ impl From<Ended> for ExitCode {
             Ended::BadDeclaration => 3,
             Ended::Partly => 4,
             Ended::ToDo => 5,
+            Ended::Warned => 6,
+            Ended::Sick => 7,
         })
     }
 }
@@ -208,6 +220,7 @@ impl Cli {
             Verb::Session(verb) => session::run(&context, &verb),
             Verb::Inventory(verb) => inventory::run(&context, &verb),
             Verb::Render(args) => render::run(&context, &args),
+            Verb::Doctor(args) => doctor::run(&context, &args),
             Verb::Probe(args) => probe::run(&context, &args),
             Verb::Completions(args) => completions::run(&args),
             Verb::Man(args) => man::run(&args),

@@ -62,7 +62,7 @@ impl Context {
     }
 
     /// Where to knock, and the declaration that says so. One that is wrong says nothing: the usual place.
-    fn door(&self) -> (PathBuf, anyhow::Result<Checked>) {
+    pub(super) fn door(&self) -> (PathBuf, anyhow::Result<Checked>) {
         let declared = read(self.file());
         let socket = match (&self.socket, &declared) {
             (Some(named), _) => named.clone(),

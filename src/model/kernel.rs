@@ -2,6 +2,7 @@
 //!
 //! `L` is how an object names its link: by ifindex in what is observed, by name in what is desired.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::Ipv4Addr;
 
@@ -166,6 +167,16 @@ pub struct Path {
     /// The link drops what comes in by it from a source that packets would not leave to by it: `rp_filter` 1.
     #[serde(default)]
     pub strict_rp: bool,
+}
+
+/// The tunnel that packets to this address are sent into, of those whose routes these are. The host's own networks
+/// come before a default route.
+pub fn covering<'a, T>(into: &'a BTreeMap<Ipv4Network, T>, remote: Ipv4Addr, path: &Path) -> Option<&'a T> {
+    let least = if path.gateway.is_some() { 0 } else { 1 };
+    (least..=32).rev().find_map(|length| {
+        let network = Ipv4Network::new(remote, length).ok()?;
+        into.get(&Ipv4Network::new(network.network(), length).ok()?)
+    })
 }
 
 /// What a link has carried since it was made (`struct rtnl_link_stats64`, linux/if_link.h).

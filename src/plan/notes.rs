@@ -1,11 +1,10 @@
 //! What an operator should know of the host, though no step comes of it.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 
 use ipnetwork::Ipv4Network;
 
-use crate::model::{Desired, Observed, Path, TunnelName, marks};
+use crate::model::{Desired, Observed, TunnelName, kernel, marks};
 
 /// A link with a strict reverse-path filter looks the source of what comes in up without our mark. If that source is
 /// routed into a tunnel, it would not leave by this link, and the packet is dropped: so are all outer packets of a
@@ -16,7 +15,9 @@ pub fn strict_filters(desired: &Desired, observed: &Observed) -> Vec<String> {
     for want in desired.tunnels.values() {
         let remote = want.link.gre.remote;
         let Some(path) = observed.paths.get(&remote).filter(|path| path.strict_rp) else { continue };
-        if let (Some(tunnel), Some(link)) = (covers(&into, remote, path), observed.links.get(&path.link)) {
+        if let (Some(tunnel), Some(link)) =
+            (kernel::covering(&into, remote, path), observed.links.get(&path.link))
+        {
             let name = &link.name;
             notes.entry(path.link).or_insert_with(|| {
                 format!(
@@ -37,17 +38,4 @@ fn routed(desired: &Desired) -> BTreeMap<Ipv4Network, &TunnelName> {
         routes.map(move |route| (route.destination, tunnel))
     };
     desired.tunnels.iter().flat_map(ours).collect()
-}
-
-/// The tunnel that packets to this address are sent into. The host's own networks come before a default route.
-fn covers<'a>(
-    into: &BTreeMap<Ipv4Network, &'a TunnelName>,
-    remote: Ipv4Addr,
-    path: &Path,
-) -> Option<&'a TunnelName> {
-    let least = if path.gateway.is_some() { 0 } else { 1 };
-    (least..=32).rev().find_map(|length| {
-        let network = Ipv4Network::new(remote, length).ok()?;
-        into.get(&Ipv4Network::new(network.network(), length).ok()?).copied()
-    })
 }

@@ -16,6 +16,8 @@
 //! | `clock`, `socket`, `line` | the clocks read; a socket; a socket with what leaves by it |
 //! | `worker` | a thread and the orders that it is given |
 //! | [`engine`] | the one thread that asks all targets |
+//! | [`sized`] | echoes of any size, and complaints about GRE packets, as bytes (pure) |
+//! | [`largest`] | the largest packet that passes a path, measured; who complains of GRE packets |
 //! | [`reflect`], `recent` | what a STAMP reflector answers, and its bounded table (pure) |
 //! | [`reflector`] | its socket and its thread |
 //! | `error` | what can go wrong |
@@ -45,6 +47,7 @@ pub mod engine;
 mod error;
 pub mod figures;
 pub mod icmp;
+pub mod largest;
 mod line;
 pub mod liveness;
 pub mod moment;
@@ -56,6 +59,7 @@ pub mod reflector;
 pub mod refusal;
 pub mod score;
 pub mod session;
+pub mod sized;
 mod socket;
 pub mod stamp;
 pub mod survey;

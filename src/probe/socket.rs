@@ -27,11 +27,11 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 const SEND_BUFFER: usize = 1 << 20;
 
 /// `SOL_RAW` and `ICMP_FILTER` (linux/icmp.h): a bit for each type that is not passed on.
-const SOL_RAW: i32 = 255;
-const ICMP_FILTER: i32 = 1;
+pub(super) const SOL_RAW: i32 = 255;
+pub(super) const ICMP_FILTER: i32 = 1;
 
 /// Do not fragment, whatever is known of the path's MTU (ip(7)).
-const WHOLE: u32 = libc::IP_PMTUDISC_PROBE.cast_unsigned();
+pub(super) const WHOLE: u32 = libc::IP_PMTUDISC_PROBE.cast_unsigned();
 
 /// Software timestamps of both directions; those of departures come with the packet, so that it says itself which
 /// it is (Documentation/networking/timestamping.rst).

@@ -16,15 +16,28 @@ const NAME: &str = "namespace";
 /// When it does, or when the store cannot be used. What cannot be found out about namespaces stops nobody.
 pub fn take_home(state: &mut State, directory: &Path) -> Result<(), Error> {
     let Some(here) = here() else { return Ok(()) };
+    if at_home(state, directory)? {
+        return Ok(());
+    }
+    let trouble = |source| Error::State { directory: directory.to_owned(), source: Box::new(source) };
+    state.change::<_, store::Error>(|change| change.note(NAME, &here)).map_err(trouble)
+}
+
+/// Is this network namespace the store's already? Changes nothing.
+///
+/// # Errors
+/// When it belongs to another one that is still there, or when the store cannot be read.
+pub fn at_home(state: &State, directory: &Path) -> Result<bool, Error> {
+    let Some(here) = here() else { return Ok(true) };
     let trouble = |source| Error::State { directory: directory.to_owned(), source: Box::new(source) };
     let there = state.note(NAME).map_err(trouble)?;
     if there.as_deref() == Some(here.as_str()) {
-        return Ok(());
+        return Ok(true);
     }
-    if let Some(inode) = there.and_then(|there| inode_of(&there, &here)).filter(|inode| lives(*inode)) {
-        return Err(Error::Home { directory: directory.to_owned(), inode });
+    match there.and_then(|there| inode_of(&there, &here)).filter(|inode| lives(*inode)) {
+        Some(inode) => Err(Error::Home { directory: directory.to_owned(), inode }),
+        None => Ok(false),
     }
-    state.change::<_, store::Error>(|change| change.note(NAME, &here)).map_err(trouble)
 }
 
 /// `BOOT INODE` of this process's network namespace (namespaces(7)).

@@ -33,7 +33,7 @@ use crate::{netlink, store};
 
 pub use capability::may_change;
 pub use declaration::read_declaration;
-pub use home::take_home;
+pub use home::{at_home, take_home};
 pub use lock::Lock;
 pub use turn::{Done, Goal, Halted, Kernel, Look, Outcome, Turn};
 

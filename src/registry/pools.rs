@@ -107,6 +107,13 @@ pub fn forget_used(registry: &Registry, prefix: Ipv4Network) -> Result<Decision<
     Ok(Decision { transaction: draft.finish()?, value: used })
 }
 
+/// What of the whole does not fit together, a sentence each.
+pub fn problems(registry: &Registry) -> Vec<String> {
+    let dangling = registry.dangling();
+    let dangling = dangling.map(|(row, referred)| format!("{row} refers to {referred}, which is not there"));
+    dangling.chain(audit(registry).err().map(|refused| refused.to_string())).collect()
+}
+
 /// Do all pools fit together, and are all leases where they should be?
 pub fn audit(registry: &Registry) -> Result<(), Refused> {
     for pool in registry.pools.values().map(|pool| &pool.value) {

@@ -4,11 +4,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::unistd::geteuid;
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
-use super::error::{Error, failed, file};
+use super::error::{Error, PATIENCE, failed, file};
 use super::journal;
 use super::schema::{self, Sort};
 
@@ -27,6 +28,17 @@ pub fn open(path: &Path, sort: Sort<'_>) -> Result<(Connection, Option<String>),
     check_pages(&conn, "main", path)?;
     schema::migrate(&mut conn, path, sort)?;
     Ok((conn, notice))
+}
+
+/// Opens the file to read it, as it is: nothing is made, and nothing upgraded.
+pub fn open_as_it_is(path: &Path, sort: Sort<'_>) -> Result<Connection, Error> {
+    check_header(path, sort)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags).map_err(failed(path, "open"))?;
+    conn.busy_timeout(Duration::from_secs(PATIENCE)).map_err(failed(path, "open"))?;
+    schema::version(&conn, "main", path, sort.steps)?;
+    check_pages(&conn, "main", path)?;
+    Ok(conn)
 }
 
 /// Is there such a file?

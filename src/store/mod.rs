@@ -30,4 +30,5 @@ mod crash;
 
 pub use error::Error;
 pub use leases::Supply;
+pub use open::NAME as FILE;
 pub use state::{Change, State};

@@ -11,7 +11,8 @@ use super::error::{Error, failed};
 use super::schema::SORT;
 use crate::sqlite::{self, open as file, schema};
 
-const NAME: &str = "state.db";
+/// The file of the directory.
+pub const NAME: &str = "state.db";
 
 pub(super) struct Opened {
     pub conn: Connection,

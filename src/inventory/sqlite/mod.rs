@@ -42,7 +42,13 @@ impl Sqlite {
 }
 
 impl Sqlite {
-    /// The same, for who knows that it was there: one that is gone is not made anew.
+    /// Opens it to read it, as it is: nothing is made, and nothing upgraded.
+    pub fn open_as_it_is(path: &Path) -> Result<Self, Error> {
+        let conn = place::open_as_it_is(path)?;
+        Ok(Self { conn, path: path.to_owned(), inode: inode(path) })
+    }
+
+    /// As [`Self::open`], for who knows that it was there: one that is gone is not made anew.
     pub fn reopen(path: &Path) -> Result<Self, Error> {
         match path.try_exists() {
             Ok(false) => Err(Error::Gone { path: path.to_owned() }),

@@ -5,7 +5,6 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use nix::sys::statfs::statfs;
 use nix::unistd::{Group, chown};
 use rusqlite::Connection;
 
@@ -27,22 +26,6 @@ pub(super) const SORT: Sort<'static> = Sort {
     finish: |path| share(path, FILE),
 };
 
-/// File systems whose processes are on several hosts, which a write-ahead log's shared memory is not (linux/magic.h and
-/// the kernel's file systems).
-const NETWORK: [(i64, &str); 11] = [
-    (0x6969, "nfs"),
-    (0x517b, "smb"),
-    (0xff53_4d42, "cifs"),
-    (0xfe53_4d42, "smb2"),
-    (0x0102_1997, "9p"),
-    (0x5346_414f, "afs"),
-    (0x7375_7245, "coda"),
-    (0x00c3_6400, "ceph"),
-    (0x0bd0_0bd0, "lustre"),
-    (0x0116_1970, "gfs2"),
-    (0x7461_636f, "ocfs2"),
-];
-
 /// Opens the file, and makes it and its directory if they are not there.
 pub(super) fn open(path: &Path) -> Result<Connection, Error> {
     let no_file = || Error::NoFile { path: path.to_owned() };
@@ -58,6 +41,12 @@ pub(super) fn open(path: &Path) -> Result<Connection, Error> {
         return Err(Error::NoLog { path: path.to_owned() });
     }
     Ok(conn)
+}
+
+/// Opens the file to read it as it is: nothing is made, and nothing upgraded.
+pub(super) fn open_as_it_is(path: &Path) -> Result<Connection, Error> {
+    refuse_network(path.parent().ok_or_else(|| Error::NoFile { path: path.to_owned() })?)?;
+    Ok(file::open_as_it_is(path, SORT)?)
 }
 
 /// A file beside it that the group shares; one that another made meanwhile is as good.
@@ -94,28 +83,8 @@ fn share(path: &Path, mode: u32) -> Result<(), sqlite::Error> {
 }
 
 fn refuse_network(directory: &Path) -> Result<(), Error> {
-    let found = statfs(directory).map_err(io::Error::from);
-    let magic = found.map_err(sqlite::file(directory, "look at the file system of"))?.filesystem_type().0;
-    match network(magic) {
+    match sqlite::network(directory)? {
         Some(kind) => Err(Error::Network { path: directory.to_owned(), kind }),
         None => Ok(()),
-    }
-}
-
-fn network(magic: i64) -> Option<&'static str> {
-    // Some kernels' numbers are 32 bits with a sign.
-    NETWORK.iter().find(|(known, _)| *known == magic & 0xffff_ffff).map(|(_, kind)| *kind)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn file_systems_of_several_hosts_are_known() {
-        assert_eq!(network(0x6969), Some("nfs"));
-        assert_eq!(network(0xff53_4d42_u32.cast_signed().into()), Some("cifs"));
-        assert_eq!(network(0xef53), None, "ext4");
-        assert_eq!(network(0x0102_1994), None, "tmpfs");
     }
 }
