@@ -7,6 +7,8 @@ mod daemon_kit;
 mod daemon_life;
 mod daemon_trouble;
 mod daemon_whole;
+mod filter;
+mod filter_hands;
 mod fleet_kit;
 mod frr;
 mod lab;
@@ -73,6 +75,8 @@ pub fn all() -> Vec<Scenario> {
         sessions_life::SCENARIOS,
         moves_learnt::SCENARIOS,
         shown::SCENARIOS,
+        filter::SCENARIOS,
+        filter_hands::SCENARIOS,
         frr::SCENARIOS,
         render::SCENARIOS,
         scale::SCENARIOS,

@@ -22,6 +22,7 @@ pub struct Document {
     pub inventory: Option<Entry<raw::Inventory>>,
     pub host: Option<Entry<raw::Host>>,
     pub device: Option<Entry<raw::Device>>,
+    pub filter: Entry<raw::Filter>,
     pub pools: Vec<Entry<raw::Pool>>,
     pub tunnels: Vec<Entry<raw::Tunnel>>,
 }
@@ -41,7 +42,7 @@ pub fn read(text: &str, sink: &mut Sink) -> Document {
     let (root, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         let span = error.span().unwrap_or_default();
-        let help = "each line is `key = value` (texts in double quotes), or a header: [daemon], [probe], [reflector], [inventory], [host], [device], [[pool]] or [[tunnel]]";
+        let help = "each line is `key = value` (texts in double quotes), or a header: [daemon], [probe], [reflector], [inventory], [host], [device], [filter], [[pool]] or [[tunnel]]";
         sink.push(Problem::new(&span, format!("this is not TOML: {}", error.message()), help));
     }
     let mut document = Document::default();
@@ -58,6 +59,7 @@ pub fn read(text: &str, sink: &mut Sink) -> Document {
                 "inventory" => document.inventory = Some(entry(value, "inventory", sink)),
                 "host" => document.host = Some(entry(value, "host", sink)),
                 "device" => document.device = Some(entry(value, "device", sink)),
+                "filter" => document.filter = entry(value, "filter", sink),
                 "pool" => document.pools = entries(value, "pool", sink),
                 _ => document.tunnels = entries(value, "tunnel", sink),
             }
@@ -85,7 +87,9 @@ impl<T> Entry<T> {
 /// The header of a section.
 fn written(section: &str) -> String {
     match section {
-        "daemon" | "probe" | "reflector" | "inventory" | "host" | "device" => format!("[{section}]"),
+        "daemon" | "probe" | "reflector" | "inventory" | "host" | "device" | "filter" => {
+            format!("[{section}]")
+        }
         _ => format!("[[{section}]]"),
     }
 }

@@ -8,7 +8,9 @@ use tokio::sync::{broadcast, watch};
 use super::part::Part;
 use super::session_view;
 use crate::api::Snapshot;
-use crate::api::dto::{CountersView, EventView, PlanView, PoolsView, ProbeView, RepairView, StatusView};
+use crate::api::dto::{
+    CountersView, EventView, FilterView, PlanView, PoolsView, ProbeView, RepairView, StatusView,
+};
 use crate::config::Config;
 use crate::model::{Counters, Event, EventKind, TunnelName};
 use crate::reconcile::{self, Look, locals, view};
@@ -101,6 +103,7 @@ pub fn nothing(config_name: &str) -> Snapshot {
             sessions: Vec::new(),
             orphans: Vec::new(),
             notes: Vec::new(),
+            filter: FilterView::default(),
         },
         leases: Vec::new(),
         pools: PoolsView::default(),

@@ -17,8 +17,8 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::client::Client;
 use super::dto::{
-    EventView, LatencyView, LeaseView, OutcomeView, PlanView, PoolsView, ProbeView, SessionView, StatusView,
-    StepsView, TunnelState, TunnelView,
+    EventView, FilterView, LatencyView, LeaseView, OutcomeView, PlanView, PoolsView, ProbeView, SessionView,
+    StatusView, StepsView, TunnelState, TunnelView,
 };
 use super::{
     Access, Answer, Command, Error, Failure, Handle, Limits, Readers, Request, Snapshot, Socket, serve,
@@ -226,6 +226,7 @@ fn snapshot() -> Snapshot {
         sessions: vec![session("edge-ready", 1)],
         orphans: vec![],
         notes: vec![],
+        filter: FilterView::default(),
     };
     let lease = LeaseView {
         prefix: "10.0.0.1/32".to_owned(),
