@@ -1,11 +1,21 @@
-//! The help of each verb about probes, moves and sessions, as a file of `help/` has it.
+//! The help of each verb about probes, moves, sessions and the store, as a file of `help/` has it.
 
 use std::path::Path;
 
 use crate::stage::{greyhound, said};
 
-const VERBS: [&str; 7] =
-    ["tunnel move", "tunnel hold", "tunnel unhold", "latency", "probe", "connect", "disconnect"];
+const VERBS: [&str; 11] = [
+    "tunnel move",
+    "tunnel hold",
+    "tunnel unhold",
+    "latency",
+    "probe",
+    "connect",
+    "disconnect",
+    "store backup",
+    "store restore",
+    "store check",
+];
 
 /// With `GREYHOUND_BLESS=1` the files are written anew.
 #[test]

@@ -36,6 +36,7 @@ mod sessions_choice;
 mod sessions_clients;
 mod sessions_life;
 mod shown;
+mod store;
 mod tunnels;
 mod verbs;
 mod witness;
@@ -77,6 +78,7 @@ pub fn all() -> Vec<Scenario> {
         shown::SCENARIOS,
         filter::SCENARIOS,
         filter_hands::SCENARIOS,
+        store::SCENARIOS,
         frr::SCENARIOS,
         render::SCENARIOS,
         scale::SCENARIOS,

@@ -9,6 +9,8 @@
 //! | `flush` | asks it | takes the lock and does it itself |
 //! | `connect`, `disconnect`, `reload`, `events`, `latency`, `tunnel move`, `tunnel hold` and `unhold` | asks it | an error |
 //! | `flush --offline`, `flush --state-dir` | an error | takes the lock and does it itself |
+//! | `store backup` | does not ask it | the same |
+//! | `store restore` | an error | takes the lock and does it itself |
 //! | `plan --offline`, `check`, `probe`, `completions` | do not ask it | the same |
 //! | `device`, `interface`, `session`, `inventory`, `render`; `pool` and `lease` for the inventory's | open the inventory | the same |
 //!
@@ -48,6 +50,7 @@ mod shelf;
 mod source;
 mod status;
 mod stop;
+mod store;
 mod tunnel;
 mod units;
 mod watch;
@@ -130,6 +133,9 @@ enum Verb {
     /// Addresses leased from pools.
     #[command(subcommand)]
     Lease(lease::Verb),
+    /// The state of this host: its claims, leases and events as one file, and back.
+    #[command(subcommand)]
+    Store(store::Verb),
     /// Measure how far away addresses are, once, as root. Ends with 1 when one does not answer.
     Probe(probe::Args),
     /// Print a completion script for a shell.
@@ -198,6 +204,7 @@ impl Cli {
             Verb::Session(verb) => session::run(&context, &verb),
             Verb::Inventory(verb) => inventory::run(&context, &verb),
             Verb::Render(args) => render::run(&context, &args),
+            Verb::Store(verb) => store::run(&context, &verb),
             Verb::Probe(args) => probe::run(&context, &args),
             Verb::Completions(args) => completions::run(&args),
         }
