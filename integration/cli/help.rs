@@ -15,6 +15,7 @@ const VERBS: [&str; 11] = [
     "store backup",
     "store restore",
     "store check",
+    "support",
 ];
 
 /// With `GREYHOUND_BLESS=1` the files are written anew.

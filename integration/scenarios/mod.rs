@@ -37,6 +37,7 @@ mod sessions_clients;
 mod sessions_life;
 mod shown;
 mod store;
+mod support;
 mod tunnels;
 mod verbs;
 mod witness;
@@ -79,6 +80,7 @@ pub fn all() -> Vec<Scenario> {
         filter::SCENARIOS,
         filter_hands::SCENARIOS,
         store::SCENARIOS,
+        support::SCENARIOS,
         frr::SCENARIOS,
         render::SCENARIOS,
         scale::SCENARIOS,

@@ -11,6 +11,7 @@
 //! | `flush --offline`, `flush --state-dir` | an error | takes the lock and does it itself |
 //! | `store backup` | does not ask it | the same |
 //! | `store restore` | an error | takes the lock and does it itself |
+//! | `support` | gathers what it says, and looks at the host itself | looks at the host itself |
 //! | `plan --offline`, `check`, `probe`, `completions` | do not ask it | the same |
 //! | `device`, `interface`, `session`, `inventory`, `render`; `pool` and `lease` for the inventory's | open the inventory | the same |
 //!
@@ -51,6 +52,7 @@ mod source;
 mod status;
 mod stop;
 mod store;
+mod support;
 mod tunnel;
 mod units;
 mod watch;
@@ -136,6 +138,8 @@ enum Verb {
     /// The state of this host: its claims, leases and events as one file, and back.
     #[command(subcommand)]
     Store(store::Verb),
+    /// Gather what a report of a fault needs into one archive, without secrets. Look through it before you send it.
+    Support(support::Args),
     /// Measure how far away addresses are, once, as root. Ends with 1 when one does not answer.
     Probe(probe::Args),
     /// Print a completion script for a shell.
@@ -205,6 +209,7 @@ impl Cli {
             Verb::Inventory(verb) => inventory::run(&context, &verb),
             Verb::Render(args) => render::run(&context, &args),
             Verb::Store(verb) => store::run(&context, &verb),
+            Verb::Support(args) => support::run(&context, &args),
             Verb::Probe(args) => probe::run(&context, &args),
             Verb::Completions(args) => completions::run(&args),
         }
