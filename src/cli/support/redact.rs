@@ -216,8 +216,8 @@ mod tests {
             ("\"key\": 7,\n\"mtu\": 7\n", "\"key\": \"<removed>\",\n\"mtu\": 7\n"),
             ("\"ikey\": \"0.0.0.9\",", "\"ikey\": \"<removed>\","),
             (
-                "gre remote 192.0.2.1 ikey 0.0.0.9 okey 0.0.0.8 ttl 7",
-                "gre remote 192.0.2.1 ikey <removed> okey <removed> ttl 7",
+                "gre remote 192.0.2.1 ikey 0.0.0.9 okey 0.0.0.8 ttl 64",
+                "gre remote 192.0.2.1 ikey <removed> okey <removed> ttl 64",
             ),
             (
                 "link gh-ams type gre local 198.51.100.8 key 99 ttl 64",
