@@ -50,7 +50,7 @@ fn story(case: &Path) -> String {
     }
     let declared = declaration(&case.join("declared.toml")).expect("declared.toml");
     let plan = host.plan(&declared);
-    let text = render::text(&plan, &host.kernel) + &render::summary(&plan) + "\n";
+    let text = render::text(&plan, &host.kernel) + &render::summary(&plan, std::iter::empty()) + "\n";
     host.apply(&declared, &plan);
     let again = host.plan(&declared);
     assert!(again.is_empty(), "{}: the second plan is not empty: {again:#?}", case.display());

@@ -11,6 +11,8 @@
 //! | [`plan`] | desired and observed into ordered steps, and a plan into text (pure) |
 //! | [`registry`] | what the inventory means; every change of it as a transaction (pure) |
 //! | [`netlink`] | the only room that speaks netlink |
+//! | [`command`] | a program run to its end, within bounds |
+//! | [`filter`] | which GRE this host takes in, kept in a table of nftables |
 //! | [`inventory`] | where the inventory is kept: one trait, an SQLite file behind it |
 //! | [`probe`] | how far away a termination is, measured; its codecs and judgement are pure |
 //! | [`sqlite`] | one SQLite file: made, checked, upgraded; what its errors mean |
@@ -24,9 +26,11 @@
 pub mod alloc;
 pub mod api;
 pub mod cli;
+pub mod command;
 pub mod config;
 pub mod daemon;
 pub mod doctor;
+pub mod filter;
 pub mod inventory;
 pub mod model;
 pub mod netlink;

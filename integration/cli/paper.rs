@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use greyhound::api::dto::{
-    BestView, CountersView, EventView, LatencyView, LeaseView, OutcomeView, PlanView, PoolView, PoolsView,
-    ProbeView, RepairView, SessionView, StatusView, StepsView, TerminationView, TunnelState, TunnelView,
+    BestView, CountersView, EventView, FilterView, LatencyView, LeaseView, OutcomeView, PlanView, PoolView,
+    PoolsView, ProbeView, RepairView, SessionView, StatusView, StepsView, TerminationView, TunnelState,
+    TunnelView,
 };
 use greyhound::api::{Answer, Command, Failure, Request, Snapshot};
 use greyhound::model::TunnelName;
@@ -131,6 +132,7 @@ pub fn snapshot(file: &Path, state: TunnelState) -> Snapshot {
         sessions: vec![session("unicast", "ready", 3), session("multicast", "edge-ready", 1)],
         orphans: vec![],
         notes: vec![],
+        filter: FilterView::default(),
     };
     let lease = LeaseView {
         prefix: "198.51.100.8/32".to_owned(),

@@ -7,10 +7,12 @@ mod daemon_kit;
 mod daemon_life;
 mod daemon_trouble;
 mod daemon_whole;
-mod documents;
 mod doctor;
 mod doctor_host;
 mod doctor_kit;
+mod documents;
+mod filter;
+mod filter_hands;
 mod fleet_kit;
 mod frr;
 mod installed;
@@ -40,6 +42,8 @@ mod sessions_choice;
 mod sessions_clients;
 mod sessions_life;
 mod shown;
+mod store;
+mod support;
 mod tunnels;
 mod verbs;
 mod witness;
@@ -82,6 +86,10 @@ pub fn all() -> Vec<Scenario> {
         metrics::SCENARIOS,
         doctor::SCENARIOS,
         doctor_host::SCENARIOS,
+        filter::SCENARIOS,
+        filter_hands::SCENARIOS,
+        store::SCENARIOS,
+        support::SCENARIOS,
         frr::SCENARIOS,
         render::SCENARIOS,
         scale::SCENARIOS,

@@ -36,7 +36,7 @@ pub struct PlanView {
 pub struct StepView {
     /// `add`, `change`, `recreate` or `delete`.
     pub action: String,
-    /// `link`, `address`, `route` or `rule`.
+    /// `link`, `address`, `route`, `rule` or `filter`.
     pub object: String,
     /// The tunnel it is for; loopback addresses and rules serve all.
     pub tunnel: Option<String>,
@@ -188,6 +188,23 @@ pub struct StatusView {
     pub sessions: Vec<SessionView>,
     pub orphans: Vec<String>,
     pub notes: Vec<String>,
+    #[serde(default)]
+    pub filter: FilterView,
+}
+
+/// Which GRE this host takes in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FilterView {
+    /// GRE that is of none of this host's tunnels is dropped.
+    pub enabled: bool,
+    /// So many pairs of outer addresses are let in.
+    pub pairs: usize,
+    /// Packets that were dropped since the filter was made.
+    pub dropped: Option<u64>,
+    /// How often it was put right since the daemon started.
+    pub repairs: u64,
+    /// Why it is not as it should be.
+    pub trouble: Option<String>,
 }
 
 /// A lease.

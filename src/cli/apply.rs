@@ -5,6 +5,7 @@ use super::source::Source;
 use super::{Ended, output};
 use crate::api::client::{self, Client};
 use crate::api::dto::OutcomeView;
+use crate::filter::Filter;
 use crate::netlink::Netlink;
 use crate::reconcile::{self, Goal, Lock, Turn, view};
 
@@ -26,7 +27,8 @@ pub fn act(context: &Context, goal: Goal<'_>, _lock: Lock) -> anyhow::Result<End
     reconcile::may_change()?;
     let mut state = context.state(goal.config)?;
     let mut kernel = Netlink::open()?;
-    let mut turn = Turn { goal, kernel: &mut kernel, state: &mut state };
+    let mut filter = Filter::default();
+    let mut turn = Turn { goal, kernel: &mut kernel, state: &mut state, filter: &mut filter };
     let outcome = turn.run(reconcile::now(), &mut |_| true).map_err(reconcile::Error::from)?;
     show(context, &view::outcome(&outcome))
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::context::{Context, Declaration, read};
 use super::{Ended, output};
 use crate::config;
+use crate::filter::{self, nft};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -26,6 +27,9 @@ pub fn run(context: &Context, args: &Args) -> anyhow::Result<Ended> {
         Declaration::Bad => return Ok(Ended::BadDeclaration),
         Declaration::Good(config) => config,
     };
+    if config.filter.enable && nft::find().is_none() {
+        anstream::eprintln!("greyhound: the filter cannot be kept on this host: {}", filter::Error::Absent);
+    }
     if context.json {
         output::json(&serde_json::json!({ "file": file, "problems": [] }))?;
     } else {

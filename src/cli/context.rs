@@ -7,6 +7,7 @@ use anyhow::Context as _;
 
 use super::output;
 use crate::config::{self, Config, Diagnostics};
+use crate::filter::Filter;
 use crate::netlink::Netlink;
 use crate::reconcile::{self, Goal, Look, Turn};
 use crate::store::State;
@@ -81,8 +82,8 @@ impl Context {
     /// Looks at the kernel and works out what would change, on a copy of the store; changes nothing.
     pub fn look(&self, config: &Config, state: &mut State) -> anyhow::Result<Look> {
         let goal = Goal { config, flush: false, orphans: false };
-        let kernel = &mut Netlink::open()?;
-        Ok(Turn { goal, kernel, state }.look(reconcile::now())?)
+        let (kernel, filter) = (&mut Netlink::open()?, &mut Filter::default());
+        Ok(Turn { goal, kernel, state, filter }.look(reconcile::now())?)
     }
 }
 

@@ -10,6 +10,9 @@
 //! | `connect`, `disconnect`, `reload`, `events`, `latency`, `metrics`, `tunnel move`, `tunnel hold` and `unhold` | asks it | an error |
 //! | `doctor` | asks it, and looks itself | looks itself, as far as it may |
 //! | `flush --offline`, `flush --state-dir` | an error | takes the lock and does it itself |
+//! | `store backup` | does not ask it | the same |
+//! | `store restore` | an error | takes the lock and does it itself |
+//! | `support` | gathers what it says, and looks at the host itself | looks at the host itself |
 //! | `plan --offline`, `check`, `probe`, `completions`, `man` | do not ask it | the same |
 //! | `device`, `interface`, `session`, `inventory`, `render`; `pool` and `lease` for the inventory's | open the inventory | the same |
 //!
@@ -56,6 +59,8 @@ mod shelf;
 mod source;
 mod status;
 mod stop;
+mod store;
+mod support;
 mod tunnel;
 mod units;
 mod watch;
@@ -142,6 +147,11 @@ enum Verb {
     Lease(lease::Verb),
     /// What is wrong with this host, what it means, and the command that mends it. Changes nothing.
     Doctor(doctor::Args),
+    /// The state of this host: its claims, leases and events as one file, and back.
+    #[command(subcommand)]
+    Store(store::Verb),
+    /// Gather what a report of a fault needs into one archive, without secrets. Look through it before you send it.
+    Support(support::Args),
     /// Measure how far away addresses are, once, as root. Ends with 1 when one does not answer.
     Probe(probe::Args),
     /// Print a completion script for a shell.
@@ -221,6 +231,8 @@ impl Cli {
             Verb::Inventory(verb) => inventory::run(&context, &verb),
             Verb::Render(args) => render::run(&context, &args),
             Verb::Doctor(args) => doctor::run(&context, &args),
+            Verb::Store(verb) => store::run(&context, &verb),
+            Verb::Support(args) => support::run(&context, &args),
             Verb::Probe(args) => probe::run(&context, &args),
             Verb::Completions(args) => completions::run(&args),
             Verb::Man(args) => man::run(&args),

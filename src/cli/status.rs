@@ -9,7 +9,7 @@ use super::source::Source;
 use super::watch::{self, Watched};
 use super::{Ended, output, units};
 use crate::api::client::Client;
-use crate::api::dto::{CountersView, RepairView, StatusView, TunnelState, TunnelView};
+use crate::api::dto::{CountersView, FilterView, RepairView, StatusView, TunnelState, TunnelView};
 use crate::config::Config;
 use crate::model::Timestamp;
 use crate::reconcile::{self, view};
@@ -82,10 +82,24 @@ pub fn here(context: &Context, config: &Config) -> anyhow::Result<StatusView> {
 
 /// The table, and under it what else there is to know.
 pub fn text(status: &StatusView, now: Timestamp) -> String {
-    let StatusView { version: _, config: _, tunnels: shown, sessions, orphans, notes } = status;
+    let StatusView { version: _, config: _, tunnels: shown, sessions, orphans, notes, filter } = status;
     let orphans = orphans.iter().map(|orphan| format!("? orphan: {}\n", one_line(orphan)));
     let notes = notes.iter().map(|note| format!("# {}\n", one_line(note)));
-    tunnels(shown, now) + &connect::sessions(sessions) + &orphans.chain(notes).collect::<String>()
+    tunnels(shown, now)
+        + &connect::sessions(sessions)
+        + &filtered(filter)
+        + &orphans.chain(notes).collect::<String>()
+}
+
+/// What the filter lets in and what it dropped, where there is one.
+fn filtered(filter: &FilterView) -> String {
+    let FilterView { enabled, pairs, dropped, repairs: _, trouble } = filter;
+    let trouble = trouble.as_ref().map(|why| format!("! filter: {}\n", one_line(why)));
+    let counted = enabled.then(|| {
+        let dropped = or_dash(dropped.map(units::count));
+        format!("# filter: GRE of {pairs} pair(s) is let in; {dropped} other packet(s) dropped\n")
+    });
+    trouble.into_iter().chain(counted).collect()
 }
 
 /// The table of tunnels, and under it why some are not up.
@@ -206,11 +220,27 @@ mod tests {
             sessions: Vec::new(),
             orphans: vec!["link gh-lost".to_owned()],
             notes: vec!["a note".to_owned()],
+            filter: FilterView {
+                enabled: true,
+                pairs: 2,
+                dropped: Some(3),
+                repairs: 0,
+                trouble: Some("no nft".to_owned()),
+            },
         };
         assert_eq!(ended(&status.tunnels), Ended::Partly);
         let text = text(&status, 0);
         let under: Vec<_> = text.lines().skip(3).collect();
-        assert_eq!(under, ["! fra: in the way", "? orphan: link gh-lost", "# a note"]);
+        assert_eq!(
+            under,
+            [
+                "! fra: in the way",
+                "! filter: no nft",
+                "# filter: GRE of 2 pair(s) is let in; 3 other packet(s) dropped",
+                "? orphan: link gh-lost",
+                "# a note",
+            ]
+        );
     }
 
     #[test]

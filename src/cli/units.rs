@@ -1,5 +1,7 @@
 //! Numbers as people read them. Pure; without spaces, so that the columns of a table can be cut.
 
+use std::time::{Duration, UNIX_EPOCH};
+
 /// Bytes: exact up to 1023, then in powers of 1024 with one digit after the point.
 pub fn bytes(bytes: u64) -> String {
     if bytes < 1024 {
@@ -25,6 +27,12 @@ pub fn span(seconds: u64) -> String {
         (0, ..) => format!("{hours}h{}m", minutes % 60),
         _ => format!("{days}d{}h", hours % 24),
     }
+}
+
+/// A time as a part of a file's name: UTC, to the second (RFC 3339), without what a name cannot have.
+pub fn stamp(seconds: u64) -> String {
+    let at = UNIX_EPOCH + Duration::from_secs(seconds);
+    humantime::format_rfc3339_seconds(at).to_string().replace([':', '-'], "")
 }
 
 #[allow(clippy::cast_precision_loss, reason = "one digit after the point is shown")]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::at::At;
 use super::diagnostics::{Problem, Sink};
 use super::document::{Document, Entry};
-use super::{network, raw, value};
+use super::{either, network, raw, value};
 use crate::model::{
     AddressRange, Device, DeviceCode, DeviceStatus, EdgeRole, HostName, HostRole, InterfaceName, LOOPBACK,
     Near, Role, Routes, Sharing,
@@ -89,16 +89,16 @@ fn host_role(entry: &Entry<raw::Host>, sink: &mut Sink) -> HostRole {
     }
 }
 
-fn routes(routes: &At<raw::OneOrMany>, sink: &mut Sink) -> Routes {
+fn routes(routes: &At<either::OneOrMany>, sink: &mut Sink) -> Routes {
     match &routes.value {
-        raw::OneOrMany::One(word) if word == "inventory" => Routes::Inventory,
-        raw::OneOrMany::One(word) => {
+        either::OneOrMany::One(word) if word == "inventory" => Routes::Inventory,
+        either::OneOrMany::One(word) => {
             let help = "write \"inventory\", or a list such as [\"10.20.0.0/16\"]";
             let message = format!("`routes` cannot be {word:?}");
             sink.push(Problem::new(&routes.span, message, help));
             Routes::default()
         }
-        raw::OneOrMany::Many(list) => {
+        either::OneOrMany::Many(list) => {
             let listed = list.iter().filter_map(|text| sink.take(network::route(text)));
             let mut listed: Vec<_> = listed.map(|route| route.value).collect();
             listed.sort();

@@ -24,6 +24,7 @@ pub struct Document {
     pub metrics: Option<Entry<raw::Metrics>>,
     pub host: Option<Entry<raw::Host>>,
     pub device: Option<Entry<raw::Device>>,
+    pub filter: Entry<raw::Filter>,
     pub pools: Vec<Entry<raw::Pool>>,
     pub tunnels: Vec<Entry<raw::Tunnel>>,
 }
@@ -43,7 +44,7 @@ pub fn read(text: &str, sink: &mut Sink) -> Document {
     let (root, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         let span = error.span().unwrap_or_default();
-        let help = "each line is `key = value` (texts in double quotes), or a header: [daemon], [probe], [reflector], [inventory], [metrics], [host], [device], [[pool]] or [[tunnel]]";
+        let help = "each line is `key = value` (texts in double quotes), or a header: [daemon], [probe], [reflector], [inventory], [metrics], [host], [device], [filter], [[pool]] or [[tunnel]]";
         sink.push(Problem::new(&span, format!("this is not TOML: {}", error.message()), help));
     }
     let mut document = Document::default();
@@ -61,6 +62,7 @@ pub fn read(text: &str, sink: &mut Sink) -> Document {
                 "metrics" => document.metrics = Some(entry(value, "metrics", sink)),
                 "host" => document.host = Some(entry(value, "host", sink)),
                 "device" => document.device = Some(entry(value, "device", sink)),
+                "filter" => document.filter = entry(value, "filter", sink),
                 "pool" => document.pools = entries(value, "pool", sink),
                 _ => document.tunnels = entries(value, "tunnel", sink),
             }
@@ -88,7 +90,7 @@ impl<T> Entry<T> {
 /// The header of a section.
 fn written(section: &str) -> String {
     match section {
-        "daemon" | "probe" | "reflector" | "inventory" | "metrics" | "host" | "device" => {
+        "daemon" | "probe" | "reflector" | "inventory" | "metrics" | "host" | "device" | "filter" => {
             format!("[{section}]")
         }
         _ => format!("[[{section}]]"),

@@ -7,7 +7,7 @@ use ipnetwork::Ipv4Network;
 use super::at::At;
 use super::diagnostics::{Problem, Sink};
 use super::document::Entry;
-use super::raw::OneOrMany;
+use super::either::OneOrMany;
 use super::{check_daemon, network, raw, value};
 use crate::model::{Kind, LinkName, PoolName, Tos, Ttl, TunnelName};
 

@@ -8,11 +8,12 @@
 //! |---|---|
 //! | `diagnostics`, `excerpt` | what is wrong, where, and what to write instead; the drawing of it |
 //! | `document` | TOML into raw entries: syntax, unknown keys, types |
-//! | `raw`, `schema` | the file as it is written, and its JSON schema |
+//! | `raw`, `either`, `schema` | the file as it is written, and its JSON schema |
 //! | `value`, `network` | single values; `ranges` the arithmetic of pools, `nearest` "did you mean" |
 //! | `check_daemon` | the `[daemon]`, `[inventory]` and `[metrics]` sections |
 //! | `check_probe` | the sections of probes |
 //! | `check_role` | the `[host]` and `[device]` sections |
+//! | `check_filter` | the `[filter]` section |
 //! | `check_pool`, `check_pools` | one pool alone; pools beside each other |
 //! | `draft`, `check_tunnel` | one tunnel value by value; one tunnel alone |
 //! | `check_outer`, `check_inner` | tunnels beside each other: in the underlay; inside a VRF |
@@ -23,10 +24,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::model::{LOOPBACK, LinkName, Local, Pool, Probing, Reflecting, Role, Tunnel, TunnelName};
+use crate::model::{
+    Filtering, LOOPBACK, LinkName, Local, Pool, Probing, Reflecting, Role, Tunnel, TunnelName,
+};
 
 mod at;
 mod check_daemon;
+mod check_filter;
 mod check_inner;
 mod check_layers;
 mod check_outer;
@@ -38,6 +42,7 @@ mod check_tunnel;
 mod diagnostics;
 mod document;
 mod draft;
+mod either;
 mod excerpt;
 mod nearest;
 mod network;
@@ -81,6 +86,7 @@ pub struct Config {
     pub inventory: Option<PathBuf>,
     /// What this host is to it.
     pub role: Role,
+    pub filter: Filtering,
     /// Addresses that are on the loopback link, whether a tunnel has them or not. A file declares none: they are what an
     /// edge box offers.
     pub offered: BTreeSet<Ipv4Addr>,
@@ -123,6 +129,7 @@ impl Default for Config {
             metrics: None,
             inventory: None,
             role: Role::default(),
+            filter: Filtering::default(),
             offered: BTreeSet::new(),
         }
     }
@@ -179,6 +186,7 @@ fn check(text: &str, sink: &mut Sink) -> Option<Config> {
     let inventory = check_daemon::check_inventory(document.inventory.as_ref(), &daemon.state_dir, sink);
     let role = check_role::check(&document, sink);
     let reflector = reflector.or_else(|| check_probe::of_role(&role, document.reflector.is_some()));
+    let filter = check_filter::check(&document.filter, &role, sink);
     let pools: Vec<_> = document.pools.iter().map(|entry| check_pool::check(entry, sink)).collect();
     let tunnels: Vec<_> = document.tunnels.iter().map(|entry| draft::read(entry, sink)).collect();
     for tunnel in &tunnels {
@@ -201,6 +209,7 @@ fn check(text: &str, sink: &mut Sink) -> Option<Config> {
         metrics,
         inventory,
         role,
+        filter,
         offered: BTreeSet::new(),
     })
 }

@@ -3,13 +3,11 @@
 //! Every key is optional here, so that one that is wrong or missing hides no other problem. The
 //! comments become the schema's descriptions and the help of errors: each says what to write, on one line.
 
-use std::fmt;
-
 use schemars::JsonSchema;
-use serde::de::{self, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::at::At;
+use super::either::{OneOrMany, Scalar};
 use super::schema;
 
 /// The declaration of greyhound: which tunnels there are, and which addresses they may take.
@@ -39,6 +37,9 @@ pub struct File {
     /// The device that this edge box is; a `[device]` table.
     #[serde(default)]
     pub device: Device,
+    /// Which GRE packets this host takes in; a `[filter]` table.
+    #[serde(default)]
+    pub filter: Filter,
     /// Addresses that greyhound may give out; one `[[pool]]` table each.
     #[serde(default)]
     pub pool: Vec<Pool>,
@@ -236,6 +237,20 @@ pub struct Device {
     pub max_sessions: Option<At<i64>>,
 }
 
+/// Which GRE packets this host takes in. All of it is optional.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Filter {
+    /// GRE to this host that is of none of its tunnels is dropped, by a table of nftables: true or false. Default: true with role = "edge", else false.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::filter")]
+    pub enable: Option<At<bool>>,
+    /// Sources whose GRE is taken besides, to whatever address: prefixes such as ["192.0.2.0/24"]. Default [].
+    #[serde(default)]
+    #[schemars(schema_with = "schema::filter_allow")]
+    pub allow: Option<At<Vec<At<String>>>>,
+}
+
 /// Addresses that greyhound may give out.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -334,66 +349,4 @@ pub struct Tunnel {
     #[serde(default)]
     #[schemars(schema_with = "schema::yes")]
     pub enable: Option<At<bool>>,
-}
-
-/// A number, or a word for it.
-#[derive(Clone, Debug)]
-pub enum Scalar {
-    Number(i64),
-    Text(String),
-}
-
-/// One text, or a list of them.
-#[derive(Clone, Debug)]
-pub enum OneOrMany {
-    One(String),
-    Many(Vec<At<String>>),
-}
-
-impl<'de> Deserialize<'de> for Scalar {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ScalarVisitor;
-        impl Visitor<'_> for ScalarVisitor {
-            type Value = Scalar;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number or a string")
-            }
-
-            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Scalar, E> {
-                Ok(Scalar::Number(number))
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Scalar, E> {
-                Ok(Scalar::Text(text.to_owned()))
-            }
-        }
-        deserializer.deserialize_any(ScalarVisitor)
-    }
-}
-
-impl<'de> Deserialize<'de> for OneOrMany {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct OneOrManyVisitor;
-        impl<'de> Visitor<'de> for OneOrManyVisitor {
-            type Value = OneOrMany;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string or a list of strings")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<OneOrMany, E> {
-                Ok(OneOrMany::One(text.to_owned()))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<OneOrMany, A::Error> {
-                let mut many = Vec::new();
-                while let Some(text) = list.next_element()? {
-                    many.push(text);
-                }
-                Ok(OneOrMany::Many(many))
-            }
-        }
-        deserializer.deserialize_any(OneOrManyVisitor)
-    }
 }

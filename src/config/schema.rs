@@ -24,6 +24,7 @@ pub fn describe(section: &str, key: &str) -> String {
         "metrics" => schema.pointer("/$defs/Metrics/properties"),
         "host" => schema.pointer("/$defs/Host/properties"),
         "device" => schema.pointer("/$defs/Device/properties"),
+        "filter" => schema.pointer("/$defs/Filter/properties"),
         "pool" => schema.pointer("/$defs/Pool/properties"),
         _ => schema.pointer("/$defs/Tunnel/properties"),
     };
@@ -79,6 +80,8 @@ forms! {
     terminations => { "type": "integer", "minimum": 2, "maximum": 1024 }
     sharing => { "type": "string", "enum": ["exclusive", "per-client"], "default": "exclusive" }
     max_sessions => { "type": "integer", "minimum": 0, "maximum": 1_000_000 }
+    filter => { "type": "boolean" }
+    filter_allow => { "type": "array", "items": prefix_form(true), "default": [] }
     pool_name => { "type": "string", "pattern": format!("^{SLUG}{{0,31}}$") }
     purpose => { "type": "string", "enum": ["termination", "overlay", "client"] }
     tier => { "type": "string", "enum": ["primary", "reserve"], "default": "primary" }

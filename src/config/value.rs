@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::at::At;
 use super::diagnostics::Problem;
+use super::either::Scalar;
 use super::nearest;
-use super::raw::Scalar;
 use crate::model::{InvalidName, Tos, Ttl};
 
 /// The longest duration, in days: so that a time and a duration after it have a year of four digits.

@@ -304,10 +304,18 @@ mod tests {
             choices: BTreeMap::new(),
             desired,
             plan,
+            filter: crate::filter::Seen::default(),
         };
         let done =
             done.into_iter().map(|planned| Done { planned, text: "add link gh-ams".to_owned() }).collect();
-        Outcome { done, adopted: BTreeSet::new(), failed: Vec::new(), elapsed: Duration::ZERO, last }
+        Outcome {
+            done,
+            adopted: BTreeSet::new(),
+            failed: Vec::new(),
+            filtered: 0,
+            elapsed: Duration::ZERO,
+            last,
+        }
     }
 
     fn told(chronicle: &mut Chronicle, second: u64, outcome: &Outcome) -> Vec<(EventKind, String)> {

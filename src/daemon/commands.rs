@@ -128,7 +128,8 @@ impl Keeper {
         // What is only looked at leases nothing.
         let copy = State::open_copy(&self.config.daemon.state_dir);
         let mut state = copy.map_err(|error| Failure::Failed(sentence(error)))?;
-        let mut turn = Turn { goal, kernel: &mut self.kernel, state: &mut state };
+        let (kernel, filter) = (&mut self.kernel, &mut self.filter);
+        let mut turn = Turn { goal, kernel, state: &mut state, filter };
         let look = turn.look(reconcile::now()).map_err(|error| Failure::Failed(sentence(error)))?;
         Ok(Answer::Plan(view::plan(&look)))
     }

@@ -65,9 +65,10 @@ impl Keeper {
 
 /// A turn was carried through.
 pub fn count_turn(tally: &mut Tally, outcome: &Outcome) {
-    let Outcome { done, adopted: _, failed, elapsed, last: _ } = outcome;
+    let Outcome { done, adopted: _, failed, filtered, elapsed, last: _ } = outcome;
     tally.turns.add(*elapsed);
     count_done(tally, done);
+    (0..*filtered).for_each(|_| tally.stepped("change", "filter"));
     for (planned, error) in failed {
         tally.failed(words(planned).1, error.word());
     }

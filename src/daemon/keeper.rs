@@ -20,6 +20,7 @@ use super::publisher::{Publisher, sentence};
 use super::source::Source;
 use crate::api::metrics::Gauges;
 use crate::config::Config;
+use crate::filter::Filter;
 use crate::model::{Counters, Event, EventKind};
 use crate::netlink::Requests;
 use crate::reconcile::{self, Done, Error, Goal, Halted, Look, Outcome, Turn};
@@ -54,6 +55,7 @@ pub struct Keeper {
     pub outbox: Outbox,
     pub kernel: Mirrored,
     pub state: State,
+    pub filter: Filter,
     pub chronicle: Chronicle,
     pub publisher: Publisher,
     pub inbox: Inbox,
@@ -256,8 +258,15 @@ impl Keeper {
         let chronicle = &self.chronicle;
         let mut admit = |step: &_| aim != Aim::Keep || chronicle.admits(step, up);
         let goal = Goal { config: &self.config, flush, orphans };
-        let mut turn = Turn { goal, kernel: &mut self.kernel, state: &mut self.state };
+        if aim != Aim::Keep {
+            self.filter.hurry();
+        }
+        let (kernel, state, filter) = (&mut self.kernel, &mut self.state, &mut self.filter);
+        let mut turn = Turn { goal, kernel, state, filter };
         let turned = turn.run(reconcile::now(), &mut admit);
+        for (kind, text) in self.filter.take_told() {
+            self.record(kind, text);
+        }
         let outcome = match turned {
             Ok(outcome) => outcome,
             Err(halted) => return Err(self.halted(halted)),

@@ -7,7 +7,9 @@ use tokio::sync::{broadcast, watch};
 
 use super::part::Part;
 use super::session_view;
-use crate::api::dto::{CountersView, EventView, PlanView, PoolsView, ProbeView, RepairView, StatusView};
+use crate::api::dto::{
+    CountersView, EventView, FilterView, PlanView, PoolsView, ProbeView, RepairView, StatusView,
+};
 use crate::api::metrics::Gauges;
 use crate::api::{Listener, Snapshot};
 use crate::config::Config;
@@ -114,6 +116,7 @@ pub fn nothing(config_name: &str) -> Snapshot {
             sessions: Vec::new(),
             orphans: Vec::new(),
             notes: Vec::new(),
+            filter: FilterView::default(),
         },
         leases: Vec::new(),
         pools: PoolsView::default(),

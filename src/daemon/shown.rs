@@ -19,12 +19,16 @@ impl Keeper {
         let fresh = self.counted_at.is_some_and(|at| now.saturating_sub(at) < FRESH);
         let Some(look) = self.last.as_ref().filter(|_| !fresh) else { return false };
         self.counted_at = Some(now);
+        let dropped = look.filter.wanted.is_some().then(|| self.filter.dropped());
         match self.kernel.counters(&links(look)) {
             Ok(counters) => self.counters = counters,
             Err(error) => {
                 tracing::warn!("counters cannot be read: {error}");
                 self.publisher.tally.failed("counters", error.word());
             }
+        }
+        if let (Some(look), Some(dropped)) = (&mut self.last, dropped) {
+            look.filter.dropped = dropped;
         }
         self.show();
         true

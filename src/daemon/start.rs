@@ -25,6 +25,7 @@ use super::publisher::{Publisher, nothing};
 use super::source::{Bad, Source};
 use crate::api::{self, Access, Handle, Limits, Readers, Request, Socket, group_id};
 use crate::config::{Config, DaemonConfig};
+use crate::filter::Filter;
 use crate::model::Tally;
 use crate::reconcile::{Lock, may_change, take_home};
 use crate::store::State;
@@ -94,6 +95,7 @@ pub fn run(options: &Options) -> anyhow::Result<Ended> {
         outbox: outbox.clone(),
         kernel,
         state,
+        filter: Filter::default(),
         chronicle: Chronicle::default(),
         publisher,
         inbox,

@@ -90,6 +90,7 @@ fn status() -> StatusView {
         sessions: Vec::new(),
         orphans: Vec::new(),
         notes: Vec::new(),
+        filter: Default::default(),
     }
 }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`name`] | names of tunnels, links, pools, holders, devices, interfaces, hosts |
 //! | [`marks`] | the numbers and labels by which greyhound knows its own objects |
+//! | [`filtering`] | which GRE packets a host takes in, as declared |
 //! | [`gre`] | a GRE link's parameters: the tuple, TTL, TOS, flags, overhead |
 //! | [`kernel`] | kernel objects: links, addresses, routes, rules, paths |
 //! | [`tunnel`] | a tunnel as declared |
@@ -21,6 +22,7 @@
 
 pub mod device;
 pub mod event;
+pub mod filtering;
 pub mod gre;
 pub mod kernel;
 pub mod lease;
@@ -38,6 +40,7 @@ pub mod tunnel;
 
 pub use device::{Device, DeviceStatus, Interface, Sharing};
 pub use event::{Event, EventKind};
+pub use filtering::Filtering;
 pub use gre::{Gre, Tos, Ttl, Tuple};
 pub use kernel::{Address, Counters, LOOPBACK, Link, LinkKind, Path, Route, RouteKind, Rule, Scope};
 pub use lease::{Lease, LeaseState, Timestamp};

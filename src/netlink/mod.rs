@@ -11,6 +11,7 @@
 //! | [`mirror`] | a copy of the kernel's state that events keep true (pure) |
 //! | `reread` | what is stale in the mirror, read again |
 //! | `counters` | what links have carried |
+//! | [`netfilter`] | nftables: has it been changed, is our table there, what was dropped |
 //! | `rp_filter` | which links drop what comes in by another way than it would leave |
 //! | `fold_link`, `fold` | messages into the model's types (pure) |
 //! | `apply` | a plan carried out; failures are data |
@@ -42,6 +43,7 @@ mod indexes;
 mod message;
 mod message_link;
 pub mod mirror;
+pub mod netfilter;
 mod observe;
 mod reread;
 mod rp_filter;
@@ -54,6 +56,7 @@ use std::net::Ipv4Addr;
 
 pub use error::{Error, Refusal, StepError};
 pub use mirror::Mirror;
+pub use netfilter::Netfilter;
 pub use socket::Requests;
 pub use watch::{Drained, Watch};
 

@@ -34,8 +34,8 @@ pub fn text(plan: &Plan, observed: &Observed) -> String {
     out
 }
 
-/// How many steps of each sort, in one line.
-pub fn summary(plan: &Plan) -> String {
+/// How many steps of each sort, in one line. `more`: what is changed besides.
+pub fn summary(plan: &Plan, more: impl Iterator<Item = Action>) -> String {
     let (mut add, mut change, mut delete) = (0_usize, 0_usize, 0_usize);
     for planned in &plan.steps {
         match planned.step {
@@ -46,8 +46,15 @@ pub fn summary(plan: &Plan) -> String {
             }
         }
     }
+    for action in more {
+        match action {
+            Action::Add => add += 1,
+            Action::Change | Action::Recreate => change += 1,
+            Action::Delete => delete += 1,
+        }
+    }
     let refused = plan.refused.len() + plan.held.len();
-    match (plan.is_empty(), refused) {
+    match (add + change + delete == 0, refused) {
         (true, 0) => "The kernel is as declared: nothing to do.".to_owned(),
         (true, _) => format!("Nothing to do for the others; {refused} tunnel(s) cannot be as declared."),
         (false, 0) => format!("{add} to add, {change} to change, {delete} to delete."),

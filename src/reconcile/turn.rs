@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::locals::{self, Locals};
 use super::{Error, claims};
 use crate::config::Config;
+use crate::filter::{Filter, Ruleset, Seen, pairs};
 use crate::model::{Chosen, Desired, HolderName, LeaseState, Observed, Owned, Role, Timestamp, TunnelName};
 use crate::netlink::{self, Netlink, StepError};
 use crate::plan::{Declared, Orphans, Plan, PlannedStep, Step, desire, plan, render};
@@ -41,6 +42,8 @@ pub struct Look {
     pub choices: Choices,
     pub desired: Desired,
     pub plan: Plan,
+    /// Which GRE is let in, and what is to be done about it.
+    pub filter: Seen,
 }
 
 /// What a turn did, and how it left the kernel.
@@ -52,6 +55,8 @@ pub struct Outcome {
     pub adopted: BTreeSet<TunnelName>,
     /// Steps of the last round that failed.
     pub failed: Vec<(PlannedStep, StepError)>,
+    /// Changes of the filter that were made.
+    pub filtered: usize,
     pub elapsed: Duration,
     /// The kernel as read back.
     pub last: Look,
@@ -97,6 +102,7 @@ pub struct Turn<'a, K> {
     pub kernel: &'a mut K,
     /// On a copy ([`State::open_copy`]) a look writes nothing that lasts.
     pub state: &'a mut State,
+    pub filter: &'a mut Filter,
 }
 
 impl<K: Kernel> Turn<'_, K> {
@@ -106,7 +112,9 @@ impl<K: Kernel> Turn<'_, K> {
         let observed = self.kernel.observe(&remotes(self.goal, &choices))?;
         let owned = self.state.owned().map_err(|source| self.state_error(source))?;
         let leased = self.lease(&observed, &owned, now)?;
-        Ok(think(self.goal, observed, owned, leased, choices))
+        let mut look = think(self.goal, observed, owned, leased, choices);
+        look.filter = self.filter.see(let_in(self.goal, &mut look));
+        Ok(look)
     }
 
     /// Applies and reads back until nothing is left to do, or nothing more can be done. `admit` says
@@ -121,7 +129,8 @@ impl<K: Kernel> Turn<'_, K> {
         match self.passes(now, admit, &mut taken) {
             Ok(last) => {
                 let Taken { done, failed, adopted } = taken;
-                Ok(Outcome { done, adopted, failed, elapsed: begun.elapsed(), last })
+                let filtered = self.filter.take_done();
+                Ok(Outcome { done, adopted, failed, filtered, elapsed: begun.elapsed(), last })
             }
             Err(error) => Err(Halted { error, done: taken.done }),
         }
@@ -142,6 +151,9 @@ impl<K: Kernel> Turn<'_, K> {
             }
             look = self.look(now)?;
         }
+        // What is gone from the kernel is let in no longer.
+        self.filter.keep(look.filter.wanted.as_ref());
+        look.filter = self.filter.see(look.filter.wanted.take());
         Ok(look)
     }
 
@@ -154,6 +166,8 @@ impl<K: Kernel> Turn<'_, K> {
     ) -> Result<(), Error> {
         for _ in 0..ROUNDS {
             self.claim(look)?;
+            // What is made or moved is let in before.
+            self.filter.keep(look.filter.wanted.as_ref());
             taken.adopted.extend(look.plan.adopted.iter().cloned());
             let steps: Vec<PlannedStep> =
                 look.plan.steps.iter().filter(|step| admit(step)).cloned().collect();
@@ -265,7 +279,18 @@ fn think(goal: Goal<'_>, observed: Observed, mut owned: Owned, leased: Leased, c
     if orphans {
         made = plan_with_orphans(&desired, &observed, &mut owned, &made.orphans);
     }
-    Look { observed, owned, locals, probe, choices, desired, plan: made }
+    Look { observed, owned, locals, probe, choices, desired, plan: made, filter: Seen::default() }
+}
+
+/// Which GRE is to be let in; `None`: all of it. What an operator should know of it goes into the plan's notes.
+fn let_in(goal: Goal<'_>, look: &mut Look) -> Option<Ruleset> {
+    let Config { filter, tunnels, .. } = goal.config;
+    if goal.flush || !filter.enable {
+        return None;
+    }
+    let (ruleset, notes) = pairs::wanted(filter, tunnels, &look.desired, look.observed.links.values());
+    look.plan.notes.extend(notes);
+    Some(ruleset)
 }
 
 /// Counts orphans as ours: their links and addresses become claims, their routes steps of their own.

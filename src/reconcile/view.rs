@@ -6,11 +6,13 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::{Look, Outcome};
 use crate::alloc::{self, Book, Explanation, Foreign, Next, PartState, PoolExplanation, Sizes, Taken};
 use crate::api::dto::{
-    LeaseView, OutcomeView, PartView, PlanView, PoolView, PoolsView, StatusView, StepView, TunnelState,
-    TunnelView,
+    FilterView, LeaseView, OutcomeView, PartView, PlanView, PoolView, PoolsView, StatusView, StepView,
+    TunnelState, TunnelView,
 };
 use crate::api::metrics::Stock;
 use crate::config::Config;
+use crate::filter::Seen;
+use crate::filter::ruleset::Line;
 use crate::model::{
     DesiredTunnel, HolderName, Lease, LeaseState, Link, Observed, Pool, Timestamp, Tunnel, TunnelName, gre,
     tunnel::peer_of,
@@ -21,28 +23,30 @@ use crate::plan::{PlannedStep, Step, render};
 /// A plan, with its text for people.
 pub fn plan(look: &Look) -> PlanView {
     let made = &look.plan;
-    let steps = made.steps.iter().map(|planned| step(planned, &look.observed)).collect();
+    let steps = made.steps.iter().map(|planned| step(planned, &look.observed));
+    let filter: String = look.filter.lines.iter().map(|line| format!("{line}\n")).collect();
     PlanView {
-        summary: render::summary(made),
-        steps,
+        summary: render::summary(made, look.filter.lines.iter().map(|line| line.action)),
+        steps: steps.chain(look.filter.lines.iter().map(|line| filter_step(line, None))).collect(),
         held: made.held.iter().map(|(tunnel, reason)| (tunnel.to_string(), reason.clone())).collect(),
         refused: made.refused.iter().map(|(tunnel, why)| (tunnel.to_string(), why.clone())).collect(),
         adopted: made.adopted.iter().map(ToString::to_string).collect(),
         orphans: render::orphans(&made.orphans, &look.observed),
         notes: made.notes.clone(),
-        text: render::text(made, &look.observed),
+        text: filter + &render::text(made, &look.observed),
     }
 }
 
 /// What a turn did.
 pub fn outcome(outcome: &Outcome) -> OutcomeView {
-    let Outcome { done, adopted: _, failed, elapsed, last } = outcome;
+    let Outcome { done, adopted: _, failed, filtered, elapsed, last } = outcome;
     let left = plan(last);
-    let failed: Vec<_> = failed
+    let failed = failed
         .iter()
-        .map(|(planned, error)| StepView { error: Some(error.to_string()), ..step(planned, &last.observed) })
-        .collect();
-    let done = done.len();
+        .map(|(planned, error)| StepView { error: Some(error.to_string()), ..step(planned, &last.observed) });
+    let unfiltered = last.filter.lines.iter().map(|line| filter_step(line, last.filter.trouble.as_ref()));
+    let failed: Vec<_> = failed.chain(unfiltered).collect();
+    let done = done.len() + filtered;
     let whole = left.steps.is_empty() && left.held.is_empty() && left.refused.is_empty();
     let summary = match (done, failed.len()) {
         (0, 0) => left.summary.clone(),
@@ -63,6 +67,30 @@ pub fn status(config_name: &str, config: &Config, look: &Look, book: &Book) -> S
         sessions: Vec::new(),
         orphans: render::orphans(&look.plan.orphans, &look.observed),
         notes: look.plan.notes.clone(),
+        filter: filter(&look.filter),
+    }
+}
+
+/// The filter at a glance.
+pub fn filter(seen: &Seen) -> FilterView {
+    let Seen { wanted, lines: _, dropped, repairs, trouble } = seen;
+    FilterView {
+        enabled: wanted.is_some(),
+        pairs: wanted.as_ref().map_or(0, |wanted| wanted.pairs.len()),
+        dropped: *dropped,
+        repairs: *repairs,
+        trouble: trouble.clone(),
+    }
+}
+
+fn filter_step(line: &Line, error: Option<&String>) -> StepView {
+    let Line { action, text } = line;
+    StepView {
+        action: action.name().to_owned(),
+        object: "filter".to_owned(),
+        tunnel: None,
+        text: text.clone(),
+        error: error.cloned(),
     }
 }
 

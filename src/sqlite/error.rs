@@ -39,6 +39,8 @@ pub enum Error {
     Full { doing: &'static str, path: PathBuf },
     #[error("cannot {doing}: {path} is read-only, by its mode or its file system; nothing was changed")]
     ReadOnly { doing: &'static str, path: PathBuf },
+    #[error("{path} is there already: take another name, or --force to replace it")]
+    Taken { path: PathBuf },
     /// Another error of SQLite.
     #[error("cannot {doing} in {path}")]
     Query { doing: &'static str, path: PathBuf, source: rusqlite::Error },

@@ -6,8 +6,10 @@
 //! | [`journal`] | the write-ahead log, or what does where there can be none |
 //! | [`schema`] | the tables, and the way from older ones |
 //! | [`place`] | on what sort of file system it is |
+//! | [`copy`] | a copy of it, and a copy put in its place |
 //! | [`error`] | what can go wrong, and what to do about it |
 
+pub mod copy;
 pub mod error;
 pub mod journal;
 pub mod open;

@@ -9,12 +9,14 @@
 //! | [`choices`] | which of its remotes each tunnel uses |
 //! | [`lessons`] | what each tunnel learnt of its ends |
 //! | [`events`] | what happened, kept over restarts |
+//! | [`mod@backup`] | the state as one file, and back |
 //! | [`error`] | what can go wrong, and what to do about it |
 //! | `open` | the file, or a copy of it in memory |
 //! | `schema` | the tables (`schema.sql`), version by version |
 //!
 //! The inventory that several hosts share is another file, and another room.
 
+pub mod backup;
 pub mod choices;
 pub mod claims;
 pub mod error;
@@ -28,6 +30,7 @@ pub mod state;
 #[cfg(test)]
 mod crash;
 
+pub use backup::{backup, check, exists, restore};
 pub use error::Error;
 pub use leases::Supply;
 pub use open::NAME as FILE;

@@ -22,11 +22,16 @@ pub(super) struct Opened {
 
 /// Opens the file of this directory, and makes both if they are not there.
 pub(super) fn open(dir: &Path) -> Result<Opened, Error> {
-    let made = DirBuilder::new().recursive(true).mode(0o750).create(dir);
-    made.map_err(sqlite::file(dir, "make the directory"))?;
+    make_directory(dir)?;
     let path = dir.join(NAME);
     let (conn, notice) = file::open(&path, SORT)?;
     Ok(Opened { conn, path, notice })
+}
+
+/// For us alone, and the group.
+pub(super) fn make_directory(dir: &Path) -> Result<(), Error> {
+    let made = DirBuilder::new().recursive(true).mode(0o750).create(dir);
+    Ok(made.map_err(sqlite::file(dir, "make the directory"))?)
 }
 
 /// A copy of it in memory, upgraded if need be; an empty one if there is no file. The disk stays as it is.

@@ -18,8 +18,8 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use super::client::Client;
 use super::dto::{
-    EventView, LatencyView, LeaseView, OutcomeView, PlanView, PoolsView, ProbeView, SessionView, StatusView,
-    StepsView, TunnelState, TunnelView,
+    EventView, FilterView, LatencyView, LeaseView, OutcomeView, PlanView, PoolsView, ProbeView, SessionView,
+    StatusView, StepsView, TunnelState, TunnelView,
 };
 use crate::model::Tally;
 
@@ -233,6 +233,7 @@ pub fn snapshot() -> Snapshot {
         sessions: vec![session("edge-ready", 1)],
         orphans: vec![],
         notes: vec![],
+        filter: FilterView::default(),
     };
     let lease = LeaseView {
         prefix: "10.0.0.1/32".to_owned(),
