@@ -2,10 +2,10 @@
 # make test        everything that CI checks; installs what it needs
 # make bench       greyhound beside ip -batch and fping, as ratios in one run
 # make deb         a Debian package, in target/debian
-# make scenarios   the scenarios alone, daemons under the shipped unit; ARGS= for a filter, --list or --test-threads
-# make scenarios-plain   the same, daemons as processes of the scenarios, but for what needs systemd
+# make scenarios   the scenarios alone; ARGS= for a filter, --list or --test-threads
+# make scenarios-unit   the same under systemd, each daemon under the unit that is shipped, and what is installed there
 
-.PHONY: bench deb demo test setup scenarios scenarios-plain
+.PHONY: bench deb demo test setup scenarios scenarios-unit
 
 ARGS ?=
 # Cargo builds the scenarios, and runs them by this.
@@ -22,6 +22,7 @@ test: setup
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 	cargo test
 	$(MAKE) --no-print-directory scenarios
+	$(MAKE) --no-print-directory scenarios-unit ARGS=installed
 
 setup:
 	integration/setup
@@ -33,14 +34,13 @@ bench: setup
 	cargo test --quiet --release --test bench --config "$(LAB)"
 	cargo test --quiet --release --test bench_probes --config "$(HERE)"
 
-# Two packages, of which one is newer, for the scenarios that install them.
 scenarios: setup
-	integration/package dev 1
-	integration/package dev 2
-	cargo test --test scenarios --config "$(LAB_UNIT)" -- $(ARGS)
-
-scenarios-plain: setup
 	cargo test --test scenarios --config "$(LAB)" -- $(ARGS)
 
+# With two packages, of which one is newer, for the scenarios that install them.
+scenarios-unit: setup
+	integration/package lab
+	cargo test --test scenarios --config "$(LAB_UNIT)" -- $(ARGS)
+
 deb: setup
-	integration/package
+	integration/package release

@@ -50,9 +50,10 @@ mod witness;
 mod witness_daemon;
 
 use crate::support::scenario::Scenario;
+use crate::support::service;
 
 pub fn all() -> Vec<Scenario> {
-    [
+    let everywhere = [
         lab::SCENARIOS,
         witness::SCENARIOS,
         witness_daemon::SCENARIOS,
@@ -93,8 +94,10 @@ pub fn all() -> Vec<Scenario> {
         frr::SCENARIOS,
         render::SCENARIOS,
         scale::SCENARIOS,
-        installed::SCENARIOS,
         documents::SCENARIOS,
     ]
-    .concat()
+    .concat();
+    // What is installed on a machine is shown where systemd is its first process, and nowhere else is it listed.
+    let there: &[Scenario] = if service::available() { installed::SCENARIOS } else { &[] };
+    [&everywhere, there].concat()
 }

@@ -49,7 +49,7 @@ fn after_prompt(code: &str) -> Option<String> {
         .or(words.find(" | "))
         .or(words.find(" #"))
         .unwrap_or(words.len());
-    Some(words[..end].trim_end_matches(&[';', '&', ' ']).to_owned())
+    Some(words[..end].trim_end_matches([';', '&', ' ']).to_owned())
 }
 
 /// Nothing but how its values look may be wrong: `NAME` stands for one.
