@@ -50,7 +50,7 @@ pub struct Largest {
     pub own: bool,
 }
 
-/// Measures one path. `round`: how long answers are waited for, [`ROUNDS`] times and once more at most.
+/// Measures one path. `round`: how long answers are waited for, `ROUNDS` times and once more at most.
 pub fn largest(way: &Way, round: Duration) -> Result<Largest, Error> {
     let socket = listening(&[ECHO_REPLY, UNREACHABLE])?;
     option(&socket, NAME, "IP_MTU_DISCOVER", (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, WHOLE))?;
