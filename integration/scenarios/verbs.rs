@@ -99,7 +99,7 @@ fn every_verb_prints_json_with_the_documented_keys(world: &World) -> Result<()> 
     has("apply", &outcome, "summary done failed elapsed_ms left")?;
     has("what is left", &outcome["left"], PLAN)?;
     let status = greyhound.json(0, "status")?;
-    has("status", &status, "version config tunnels sessions orphans notes")?;
+    has("status", &status, "version config tunnels sessions orphans notes filter")?;
     has("a tunnel of status", &status["tunnels"][0], TUNNEL)?;
     has("tunnel list", &greyhound.json(0, "tunnel list")?[1], TUNNEL)?;
     has("tunnel show", &greyhound.json(0, "tunnel show feed")?, TUNNEL)?;
