@@ -54,12 +54,12 @@ pub enum Manager {
 impl Daemon {
     /// Starts it, and waits until it says that it is ready.
     pub fn start(greyhound: &Greyhound) -> Result<Self> {
-        Self::start_by(greyhound, "", "")
+        Self::start_by(greyhound, "")
     }
 
     /// The same, with a log that says everything.
     pub fn start_talkative(greyhound: &Greyhound) -> Result<Self> {
-        Self::start_by(greyhound, "", "GREYHOUND_LOG=greyhound=debug")
+        Self::start_by(greyhound, "GREYHOUND_LOG=greyhound=debug")
     }
 
     /// The same as [`Self::start`], with further words behind the verb, and always as a process that tells us, and not
@@ -69,17 +69,17 @@ impl Daemon {
     }
 
     /// The setting is `NAME=VALUE`, for its environment.
-    fn start_by(greyhound: &Greyhound, words: &str, setting: &str) -> Result<Self> {
+    fn start_by(greyhound: &Greyhound, setting: &str) -> Result<Self> {
         if service::available() {
-            Self::as_service(greyhound, words, setting)
+            Self::as_service(greyhound, setting)
         } else {
-            Self::as_process(greyhound, words, setting)
+            Self::as_process(greyhound, "", setting)
         }
     }
 
-    fn as_service(greyhound: &Greyhound, words: &str, setting: &str) -> Result<Self> {
+    fn as_service(greyhound: &Greyhound, setting: &str) -> Result<Self> {
         let program = self::greyhound().display().to_string();
-        let words = std::iter::once(program).chain(greyhound.words(&format!("daemon {words}"))).collect();
+        let words = std::iter::once(program).chain(greyhound.words("daemon")).collect();
         let folder = greyhound.file().parent().context("a folder")?;
         hand_over(greyhound.state_dir())?;
         let started = Instant::now();

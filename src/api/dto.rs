@@ -91,6 +91,21 @@ pub enum TunnelState {
     Leaving,
 }
 
+impl TunnelState {
+    /// As tables, JSON and metrics have it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Drifted => "drifted",
+            Self::Missing => "missing",
+            Self::Held => "held",
+            Self::Refused => "refused",
+            Self::Disabled => "disabled",
+            Self::Leaving => "leaving",
+        }
+    }
+}
+
 /// A tunnel, as declared and as it is.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TunnelView {

@@ -124,7 +124,7 @@ fn row(tunnel: &TunnelView, now: Timestamp) -> [String; 13] {
         or_dash(tunnel.remote),
         or_dash(tunnel.overlay.as_ref()),
         or_dash(tunnel.mtu),
-        state(tunnel.state).to_owned(),
+        tunnel.state.word().to_owned(),
         or_dash(tunnel.up_since.map(|since| units::span(now.saturating_sub(since)))),
         counted(|counters| units::bytes(counters.rx_bytes)),
         counted(|counters| units::count(counters.rx_packets)),
@@ -144,18 +144,6 @@ pub fn repair(repair: &RepairView, now: Timestamp) -> String {
 pub fn ended(tunnels: &[TunnelView]) -> Ended {
     let fine = |tunnel: &TunnelView| matches!(tunnel.state, TunnelState::Up | TunnelState::Disabled);
     if tunnels.iter().all(fine) { Ended::Whole } else { Ended::Partly }
-}
-
-pub fn state(state: TunnelState) -> &'static str {
-    match state {
-        TunnelState::Up => "up",
-        TunnelState::Drifted => "drifted",
-        TunnelState::Missing => "missing",
-        TunnelState::Held => "held",
-        TunnelState::Refused => "refused",
-        TunnelState::Disabled => "disabled",
-        TunnelState::Leaving => "leaving",
-    }
 }
 
 #[cfg(test)]

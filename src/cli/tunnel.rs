@@ -132,7 +132,7 @@ fn text(tunnel: &TunnelView, now: Timestamp) -> String {
     let rows = [
         ("name", tunnel.name.clone()),
         ("kind", or_dash(tunnel.kind.as_ref())),
-        ("state", status::state(tunnel.state).to_owned()),
+        ("state", tunnel.state.word().to_owned()),
         ("link", tunnel.link.clone()),
         ("ifindex", or_dash(tunnel.ifindex)),
         ("local", or_dash(tunnel.local)),

@@ -34,7 +34,7 @@ fn add_tunnel(sheet: &mut Sheet, tunnel: &TunnelView, tally: TunnelTally, about:
     let of = labels(about);
     let [name, kind, device, termination] = about;
     sheet.add(Metric::TunnelUp, &of, tunnel.state == TunnelState::Up);
-    sheet.add(Metric::TunnelState, &labels([name, kind, device, termination, word(tunnel.state)]), 1);
+    sheet.add(Metric::TunnelState, &labels([name, kind, device, termination, tunnel.state.word()]), 1);
     sheet.add_known(Metric::TunnelAnswers, &of, tunnel.probe.as_ref().and_then(answers));
     sheet.add_known(Metric::TunnelUptime, &of, uptime(tunnel, tally, now_ms));
     let inside = tunnel.probe.as_ref().filter(|probe| answers(probe) == Some(true));
@@ -106,18 +106,6 @@ fn place(
             (alone.to_owned(), remote.to_string())
         }
         (None, None) => (String::new(), String::new()),
-    }
-}
-
-fn word(state: TunnelState) -> &'static str {
-    match state {
-        TunnelState::Up => "up",
-        TunnelState::Drifted => "drifted",
-        TunnelState::Missing => "missing",
-        TunnelState::Held => "held",
-        TunnelState::Refused => "refused",
-        TunnelState::Disabled => "disabled",
-        TunnelState::Leaving => "leaving",
     }
 }
 
