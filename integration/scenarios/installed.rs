@@ -6,7 +6,7 @@ use crate::support::greyhound::{POOL, answer, unicast};
 use crate::support::needs::Need;
 use crate::support::scenario::{Scenario, scenario};
 use crate::support::service::properties;
-use crate::support::{Greyhound, Host, Receiver, Result, Sender, World, ensure, eventually};
+use crate::support::{Greyhound, Host, Receiver, Result, Sender, World, bail, ensure, eventually};
 use crate::witness::{Witness, look};
 use anyhow::Context as _;
 use std::fs;
@@ -19,11 +19,12 @@ pub const SCENARIOS: &[Scenario] = &[
         .needs(&[Need::Systemd])
         .exclusive(),
     scenario!(who_hangs_or_is_killed_is_started_again).needs(&[Need::Systemd]).exclusive(),
-    scenario!(networkd_keeps_its_hands_off).needs(&[Need::Systemd]).exclusive(),
+    scenario!(other_managers_keep_their_hands_off).needs(&[Need::Systemd, NMCLI]).exclusive(),
     scenario!(udev_runs_nothing_for_our_links).needs(&[Need::Systemd]).exclusive(),
     scenario!(the_unit_is_exposed_little).needs(&[Need::Systemd]),
 ];
 
+const NMCLI: Need = Need::Program("nmcli");
 /// Under emulation, and with a service manager in between.
 const SOON: Duration = Duration::from_secs(30);
 const UNIT: &str = "greyhound.service";
@@ -148,7 +149,11 @@ fn the_package_comes_is_upgraded_and_goes_without_a_lost_packet(world: &World) -
     ensure!(Path::new("/var/lib/greyhound/state.db").exists(), "the state is gone");
     machine.sh("dpkg --purge --no-triggers greyhound")?;
     ensure!(!Path::new("/var/lib/greyhound").exists(), "the state is still there");
-    Ok(())
+    let commands: Vec<_> =
+        said.lines().filter(|line| line.starts_with("  ") && !line.contains("nft")).collect();
+    ensure!(commands.len() == 4, "{said}");
+    machine.sh(&commands.join("\n"))?;
+    look::nothing_of_ours(&machine.host).context("what the package says does not take all away")
 }
 
 /// The user and the three capabilities of the unit, and nothing to gain.
@@ -217,7 +222,7 @@ fn who_hangs_or_is_killed_is_started_again(world: &World) -> Result<()> {
 /// What an operator may have who lets it manage all that there is.
 const ALL_LINKS: &str = "[Match]\nName=*\n\n[Network]\nLinkLocalAddressing=no\nConfigureWithoutCarrier=yes\n";
 
-fn networkd_keeps_its_hands_off(world: &World) -> Result<()> {
+fn other_managers_keep_their_hands_off(world: &World) -> Result<()> {
     let machine = Machine::build(world)?;
     install(&machine, 1)?;
     machine.declare()?;
@@ -230,16 +235,33 @@ fn networkd_keeps_its_hands_off(world: &World) -> Result<()> {
         (0..3).try_for_each(|_| machine.sh("systemctl restart systemd-networkd && sleep 3").map(drop))
     })?;
     ensure!(machine.sh("networkctl --no-pager")?.contains("unmanaged"), "networkd sees no link of ours");
-    nothing_was_repaired(&machine)?;
+    repairs(&machine, false)?;
+    machine.undisturbed("NetworkManager started, and restarted twice", || {
+        machine.sh("systemctl start NetworkManager")?;
+        (0..2).try_for_each(|_| machine.sh("systemctl restart NetworkManager && sleep 3").map(drop))
+    })?;
+    let devices = machine.sh("nmcli --terse --fields DEVICE,STATE device")?;
+    ensure!(devices.contains("gh-ams:unmanaged") && devices.contains("lo:unmanaged"), "{devices}");
+    repairs(&machine, false)?;
+    machine.sh("systemctl stop NetworkManager")?;
+
+    // Without what the package brings, networkd does take our address; then greyhound puts it back.
+    for name in ["05-greyhound-lo.network", "05-greyhound-links.network"] {
+        std::os::unix::fs::symlink("/dev/null", format!("/etc/systemd/network/{name}"))?;
+    }
+    machine.sh("systemctl restart systemd-networkd")?;
+    eventually(SOON, || repairs(&machine, true))?;
     machine.sh("systemctl stop systemd-networkd.socket systemd-networkd")?;
-    Ok(())
+    eventually(SOON, || Witness::new(&machine.greyhound).holds())
 }
 
-/// Nobody took anything of ours.
-fn nothing_was_repaired(machine: &Machine) -> Result<()> {
+/// Whether something of ours was put right.
+fn repairs(machine: &Machine, expected: bool) -> Result<()> {
     let events = machine.greyhound.ends(0, "events -j")?.stdout;
     let found: Vec<_> = events.lines().filter(|line| line.contains("\"kind\":\"repair\"")).collect();
-    ensure!(found.is_empty(), "repairs: {found:?}");
+    if found.is_empty() == expected {
+        bail!("repairs: {found:?}");
+    }
     Ok(())
 }
 
