@@ -20,6 +20,7 @@ test: setup
 	cargo clippy --all-targets -- -D warnings
 	cargo clippy --test scenarios --test demo --test bench --test bench_probes -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+	vagrant validate --ignore-provider
 	cargo test
 	$(MAKE) --no-print-directory scenarios
 	$(MAKE) --no-print-directory scenarios-unit ARGS=installed

@@ -1,6 +1,7 @@
 //! The package on a whole machine, under systemd: installed, started, upgraded, removed and purged; what other managers of
 //! the network do to it, and it to them.
 
+use super::pages;
 use super::tunnels::AMS;
 use crate::support::greyhound::{POOL, answer, unicast};
 use crate::support::needs::Need;
@@ -216,6 +217,7 @@ fn who_hangs_or_is_killed_is_started_again(world: &World) -> Result<()> {
     ensure!(journal.contains("Watchdog timeout"), "{journal}");
     let all = properties(UNIT)?;
     ensure!(all["StatusText"] == "1 tunnel(s) kept", "{all:?}");
+    pages::type_those_of_the_service(&machine.host)?;
     Witness::new(&machine.greyhound).holds()
 }
 

@@ -27,6 +27,7 @@ mod netlink_answers;
 mod netlink_clashes;
 mod netlink_kit;
 mod netlink_links;
+mod pages;
 mod pools;
 mod probes;
 mod probes_inside;
@@ -95,6 +96,7 @@ pub fn all() -> Vec<Scenario> {
         render::SCENARIOS,
         scale::SCENARIOS,
         documents::SCENARIOS,
+        pages::SCENARIOS,
     ]
     .concat();
     // What is installed on a machine is shown where systemd is its first process, and nowhere else is it listed.
