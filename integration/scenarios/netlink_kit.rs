@@ -103,7 +103,7 @@ pub fn apply_on(
     observed: &Observed,
 ) -> Vec<Result<(), StepError>> {
     let steps: Vec<_> = steps.into_iter().map(|step| PlannedStep { tunnel: None, step }).collect();
-    let results = netlink.apply(&steps, observed);
+    let results = netlink.apply(&steps, observed, &mut || {});
     assert_eq!(results.len(), steps.len());
     results
 }

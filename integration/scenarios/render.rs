@@ -128,7 +128,7 @@ fn build(inventory: &Path) -> Result<()> {
     let plan = planned(inventory)?;
     let mut netlink = Netlink::open()?;
     let observed = netlink.observe(&BTreeSet::new())?;
-    for result in netlink.apply(&plan.steps, &observed) {
+    for result in netlink.apply(&plan.steps, &observed, &mut || {}) {
         result?;
     }
     ensure!(planned(inventory)?.is_empty(), "a second plan is empty");

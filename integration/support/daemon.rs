@@ -9,7 +9,9 @@ use super::service::{self, Order, Service};
 use super::world::greyhound;
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, User};
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
@@ -204,10 +206,12 @@ impl Daemon {
 
 /// What root made there before is the unit's user's, as systemd makes it for a `StateDirectory=`.
 fn hand_over(state: &Path) -> Result<()> {
-    if !state.exists() {
+    let owner = format!("{0}:{0}", service::USER);
+    let user = User::from_name(service::USER)?.context("the service's user")?;
+    // Once, as systemd does it for a StateDirectory= whose owner is another.
+    if !state.exists() || fs::metadata(state)?.uid() == user.uid.as_raw() {
         return Ok(());
     }
-    let owner = format!("{0}:{0}", service::USER);
     let status = Command::new("chown").args(["--recursive", &owner]).arg(state).status()?;
     ensure!(status.success(), "{} cannot be handed over", state.display());
     Ok(())

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use nix::unistd::Group;
+use nix::unistd::{Group, geteuid};
 use tokio::net::UnixStream;
 
 use crate::sys;
@@ -55,11 +55,13 @@ impl Peer {
 }
 
 impl Access {
+    /// Who runs as the daemon's own user can do by himself what it does.
     pub fn right(&self, peer: &Peer) -> Right {
+        let own = geteuid().as_raw();
         let Self { group, readers } = *self;
         let member = |group: u32| group != NO_GROUP && peer.groups.contains(&group);
         match readers {
-            _ if peer.uid == 0 || group.is_some_and(member) => Right::Change,
+            _ if peer.uid == 0 || peer.uid == own || group.is_some_and(member) => Right::Change,
             Readers::All => Right::Read,
             Readers::Group => Right::Nothing,
         }

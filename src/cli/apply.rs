@@ -7,7 +7,7 @@ use crate::api::client::{self, Client};
 use crate::api::dto::OutcomeView;
 use crate::filter::Filter;
 use crate::netlink::Netlink;
-use crate::reconcile::{self, Goal, Lock, Turn, view};
+use crate::reconcile::{self, Goal, Lock, Reins, Turn, view};
 
 #[derive(Debug, clap::Args)]
 pub struct Args {}
@@ -29,7 +29,9 @@ pub fn act(context: &Context, goal: Goal<'_>, _lock: Lock) -> anyhow::Result<End
     let mut kernel = Netlink::open()?;
     let mut filter = Filter::default();
     let mut turn = Turn { goal, kernel: &mut kernel, state: &mut state, filter: &mut filter };
-    let outcome = turn.run(reconcile::now(), &mut |_| true).map_err(reconcile::Error::from)?;
+    let outcome = turn
+        .run(reconcile::now(), Reins { admit: &mut |_| true, progress: &mut || {} })
+        .map_err(reconcile::Error::from)?;
     show(context, &view::outcome(&outcome))
 }
 

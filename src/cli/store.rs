@@ -8,8 +8,10 @@ use serde_json::json;
 use super::context::{Context, Declaration, with_sessions};
 use super::units::stamp;
 use super::{Ended, output};
+use crate::api::dto::PlanView;
 use crate::config::Config;
 use crate::reconcile::{self, Lock, view};
+use crate::sqlite;
 use crate::store::{self, State};
 
 #[derive(Debug, clap::Subcommand)]
@@ -66,23 +68,38 @@ fn restore(context: &Context, config: Config, file: PathBuf) -> anyhow::Result<E
     let lock = Lock::take().context("a state is restored only while no daemon runs")?;
     let directory = config.daemon.state_dir.clone();
     // One that another network namespace uses is not ours to replace. One that is damaged is replaced.
-    if store::exists(&directory)?
-        && let Ok(mut there) = State::open(&directory)
-    {
-        reconcile::take_home(&mut there, &directory)?;
+    match State::open_copy(&directory) {
+        Ok(there) => drop(reconcile::at_home(&there, &directory)?),
+        Err(store::Error::File(sqlite::Error::Damaged { .. } | sqlite::Error::Foreign { .. })) => {}
+        Err(error) => return Err(error.into()),
     }
     let kept = store::restore(&directory, &file, &stamp(reconcile::now()))?;
-    let leases = context.state(&config)?.leases()?.len();
-    let config = with_sessions(config)?;
-    let plan = view::plan(&context.look(&config, &mut context.copy(&config)?)?);
+    let next = next(context, config);
     drop(lock);
     if context.json {
-        output::json(&json!({ "file": file, "kept": kept, "leases": leases, "plan": plan }))?;
+        let (leases, plan, trouble) = match next {
+            Ok((leases, plan)) => (Some(leases), Some(plan), None),
+            Err(error) => (None, None, Some(format!("{error:#}"))),
+        };
+        let told = json!({ "file": file, "kept": kept, "leases": leases, "plan": plan, "trouble": trouble });
+        output::json(&told)?;
         return Ok(Ended::Whole);
     }
     let kept = kept.map_or_else(String::new, |kept| format!(" What was there is {}.", kept.display()));
-    let restored = format!("{} is the state now, with {leases} lease(s).{kept}", file.display());
-    let next = "The kernel was not touched. greyhound daemon, or greyhound apply, would do this:";
-    output::text(&format!("{restored}\n{next}\n{}{}\n", plan.text, plan.summary))?;
+    let restored = format!("{} is the state now.{kept}\nThe kernel was not touched.", file.display());
+    output::text(&match next {
+        Ok((leases, plan)) => format!(
+            "{restored} It has {leases} lease(s); greyhound daemon, or greyhound apply, would do this:\n{}{}\n",
+            plan.text, plan.summary
+        ),
+        Err(error) => format!("{restored} What would be done next cannot be shown: {error:#}\n"),
+    })?;
     Ok(Ended::Whole)
+}
+
+/// How many leases the new state has, and what would be done by it.
+fn next(context: &Context, config: Config) -> anyhow::Result<(usize, PlanView)> {
+    let leases = context.state(&config)?.leases()?.len();
+    let config = with_sessions(config)?;
+    Ok((leases, view::plan(&context.look(&config, &mut context.copy(&config)?)?)))
 }

@@ -56,23 +56,25 @@ impl Keeper {
     /// Reads the declaration again. A bad one changes nothing. With `all`, what waits for its next try waits no more.
     fn reload(&mut self, all: bool) -> Result<Answer, Failure> {
         self.notify.reloading();
-        let answer = match self.source.read() {
-            Ok(config) => {
-                // Without a name its sessions would be nobody's.
-                part::me(&config.role).map_err(|error| Failure::Wrong(sentence(error)))?;
-                self.take_over(config);
-                if all {
-                    self.chronicle.forget();
-                }
-                self.flushed = false;
-                self.kernel.doubt();
-                self.outcome(Aim::Now)
+        let answer = self.read_anew().and_then(|config| {
+            self.take_over(config);
+            if all {
+                self.chronicle.forget();
             }
-            Err(bad) => Err(self.refuse(&bad)),
-        };
+            self.flushed = false;
+            self.kernel.doubt();
+            self.outcome(Aim::Now)
+        });
         let summary = self.summary();
         self.notify.ready(&summary);
         answer
+    }
+
+    fn read_anew(&mut self) -> Result<Config, Failure> {
+        let config = self.source.read().map_err(|bad| self.refuse(&bad))?;
+        // Without a name its sessions would be nobody's.
+        part::me(&config.role).map_err(|error| Failure::Wrong(sentence(error)))?;
+        Ok(config)
     }
 
     fn refuse(&mut self, bad: &Bad) -> Failure {

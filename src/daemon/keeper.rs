@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::filter::Filter;
 use crate::model::{Counters, Event, EventKind};
 use crate::netlink::Requests;
-use crate::reconcile::{self, Done, Error, Goal, Halted, Look, Outcome, Turn};
+use crate::reconcile::{self, Done, Error, Goal, Halted, Look, Outcome, Reins, Turn};
 use crate::store::State;
 
 /// How often everything is read anew: some changes make no event.
@@ -254,7 +254,7 @@ impl Keeper {
             Aim::Keep | Aim::Now => (false, false),
             Aim::Flush { orphans } => (true, orphans),
         };
-        let up = self.clock.up();
+        let (up, clock, inbox, notify) = (self.clock.up(), &self.clock, &self.inbox, &mut self.notify);
         let chronicle = &self.chronicle;
         let mut admit = |step: &_| aim != Aim::Keep || chronicle.admits(step, up);
         let goal = Goal { config: &self.config, flush, orphans };
@@ -263,7 +263,9 @@ impl Keeper {
         }
         let (kernel, state, filter) = (&mut self.kernel, &mut self.state, &mut self.filter);
         let mut turn = Turn { goal, kernel, state, filter };
-        let turned = turn.run(reconcile::now(), &mut admit);
+        // Thousands of tunnels take longer than the watchdog waits.
+        let mut progress = || notify.feed(clock.up(), || inbox.beating());
+        let turned = turn.run(reconcile::now(), Reins { admit: &mut admit, progress: &mut progress });
         for (kind, text) in self.filter.take_told() {
             self.record(kind, text);
         }

@@ -106,10 +106,15 @@ impl Kernel for Mirrored {
         Ok(self.mirror.observed().clone())
     }
 
-    fn apply(&mut self, steps: &[PlannedStep], observed: &Observed) -> Vec<Result<(), StepError>> {
+    fn apply(
+        &mut self,
+        steps: &[PlannedStep],
+        observed: &Observed,
+        progress: &mut dyn FnMut(),
+    ) -> Vec<Result<(), StepError>> {
         if self.found.is_none() {
             self.found = Some(self.mirror.take_causes());
         }
-        self.netlink.apply(steps, observed)
+        self.netlink.apply(steps, observed, progress)
     }
 }

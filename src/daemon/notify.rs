@@ -11,12 +11,13 @@ pub struct Notify {
     interval: Option<Duration>,
     feed_at: Duration,
     status: String,
+    ready: bool,
 }
 
 impl Notify {
     pub fn new() -> Self {
         let interval = sd_notify::watchdog_enabled().map(|time| time / 2);
-        Self { interval, feed_at: Duration::ZERO, status: String::new() }
+        Self { interval, feed_at: Duration::ZERO, status: String::new(), ready: false }
     }
 
     /// How often the watchdog is fed; `None`: nobody watches.
@@ -25,6 +26,7 @@ impl Notify {
     }
 
     pub fn ready(&mut self, status: &str) {
+        self.ready = true;
         status.clone_into(&mut self.status);
         tell(&[NotifyState::Ready, NotifyState::Status(status)]);
     }
@@ -49,13 +51,18 @@ impl Notify {
         tell(&[NotifyState::Stopping]);
     }
 
-    /// Feeds the watchdog when it is time to, if the main thread is `alive`, too. Only the loop calls it: when either
-    /// of the two hangs, nobody feeds.
+    /// Feeds the watchdog when it is time to, if the main thread is `alive`, too; before [`Self::ready`], the start may
+    /// take that much longer. Only the loop calls it, when it has got on: when either of the two hangs, nobody feeds.
     pub fn feed(&mut self, up: Duration, alive: impl FnOnce() -> bool) {
         let Some(interval) = self.interval.filter(|_| self.feed_at <= up) else { return };
         if alive() {
             self.feed_at = up + interval;
             tell(&[NotifyState::Watchdog]);
+            if !self.ready {
+                // The watchdog's own time.
+                let micros = u32::try_from((interval * 2).as_micros()).unwrap_or(u32::MAX);
+                tell(&[NotifyState::ExtendTimeoutUsec(micros)]);
+            }
         } else {
             self.feed_at = up + interval / 8;
         }

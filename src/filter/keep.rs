@@ -8,8 +8,10 @@ use crate::model::EventKind;
 use crate::netlink::Netfilter;
 use crate::netlink::netfilter::Count;
 
-/// What could not be done is tried again after this, unless something else is wanted or somebody asks for it.
+/// What could not be done is tried again after this, and then after twice as long each time, unless something else is
+/// wanted or somebody asks for it. Until then nobody waits for `nft` again, not even to look.
 const AGAIN: Duration = Duration::from_secs(10);
+const SELDOM: Duration = Duration::from_secs(160);
 /// Who changes nftables all the time has the table listed so often at most. A change of ours lists it anyway.
 const LISTINGS: Duration = Duration::from_secs(1);
 /// Somebody else may change nftables between a look and a change, once.
@@ -21,8 +23,7 @@ pub struct Filter {
     netfilter: Option<Netfilter>,
     known: Option<Known>,
     listed_at: Option<Instant>,
-    /// What was wanted when it could not be done, and when to try again.
-    waits: Option<(Option<Ruleset>, Instant)>,
+    waits: Option<Waits>,
     trouble: Option<String>,
     /// What somebody has done to the table.
     altered: Option<&'static str>,
@@ -36,6 +37,13 @@ struct Known {
     /// `None`: somebody did, while we looked or changed it.
     generation: Option<u32>,
     table: Table,
+}
+
+/// Something could not be done, and is tried again.
+struct Waits {
+    wanted: Option<Ruleset>,
+    until: Instant,
+    after: Duration,
 }
 
 /// What there is of the filter, and what is to be done about it.
@@ -55,7 +63,7 @@ pub struct Seen {
 impl Filter {
     /// Looks, and changes nothing.
     pub fn see(&mut self, wanted: Option<Ruleset>) -> Seen {
-        let found = self.find(wanted.as_ref()).map(|table| ruleset::change(wanted.as_ref(), table));
+        let found = self.changes(wanted.as_ref());
         let (lines, trouble) = match found {
             Ok(Change::Refused) => (Change::Refused.lines(wanted.as_ref()), Some(Error::Foreign.to_string())),
             Ok(Change::Nothing) => (Vec::new(), None),
@@ -64,8 +72,12 @@ impl Filter {
                 (change.lines(wanted.as_ref()), absent)
             }
             // There can be no table that anybody would have to take away.
-            Err(_) if wanted.is_none() => (Vec::new(), None),
-            Err(error) => (Change::Anew.lines(wanted.as_ref()), Some(error.to_string())),
+            Err(Error::Netlink(_)) if wanted.is_none() => (Vec::new(), None),
+            Err(error) => {
+                self.failed(wanted.as_ref(), &error);
+                let change = if wanted.is_some() { Change::Anew } else { Change::Remove };
+                (change.lines(wanted.as_ref()), Some(sentence(&error, wanted.as_ref())))
+            }
         };
         let trouble = trouble.or_else(|| self.trouble.clone().filter(|_| !lines.is_empty()));
         let dropped = wanted.as_ref().and_then(|_| self.dropped());
@@ -74,9 +86,7 @@ impl Filter {
 
     /// Makes it so.
     pub fn keep(&mut self, wanted: Option<&Ruleset>) {
-        let waits =
-            |(what, until): &(Option<Ruleset>, Instant)| what.as_ref() == wanted && Instant::now() < *until;
-        if self.waits.as_ref().is_some_and(waits) {
+        if self.is_waiting(wanted) {
             return;
         }
         match self.put(wanted) {
@@ -90,15 +100,34 @@ impl Filter {
             Err(Error::Netlink(_)) if wanted.is_none() => {
                 self.known = Some(Known { generation: None, table: Table::Absent })
             }
-            Err(error) => {
-                self.waits = Some((wanted.cloned(), Instant::now() + AGAIN));
-                let text = error.to_string();
-                if self.trouble.as_ref() != Some(&text) {
-                    self.told.push((EventKind::Fail, format!("the filter cannot be kept: {text}")));
-                    self.trouble = Some(text);
-                }
-            }
+            Err(error) => self.failed(wanted, &error),
         }
+    }
+
+    /// Was it tried in vain a short while ago?
+    fn is_waiting(&self, wanted: Option<&Ruleset>) -> bool {
+        let now = Instant::now();
+        self.waits.as_ref().is_some_and(|waits| waits.wanted.as_ref() == wanted && now < waits.until)
+    }
+
+    fn failed(&mut self, wanted: Option<&Ruleset>, error: &Error) {
+        let again = self.waits.as_ref().filter(|waits| waits.wanted.as_ref() == wanted);
+        let after = again.map_or(AGAIN, |waits| (waits.after * 2).min(SELDOM));
+        self.waits = Some(Waits { wanted: wanted.cloned(), until: Instant::now() + after, after });
+        let text = sentence(error, wanted);
+        if self.trouble.as_ref() != Some(&text) {
+            self.told.push((EventKind::Fail, format!("the filter cannot be kept: {text}")));
+            self.trouble = Some(text);
+        }
+    }
+
+    /// What is to be changed, of the table as it is; as it was last seen, while a failure is not tried again.
+    fn changes(&mut self, wanted: Option<&Ruleset>) -> Result<Change, Error> {
+        if self.is_waiting(wanted) {
+            let known = self.known.as_ref().map(|known| &known.table);
+            return Ok(known.map_or(Change::Anew, |known| ruleset::change(wanted, known)));
+        }
+        self.find(wanted).map(|table| ruleset::change(wanted, table))
     }
 
     /// What waits is tried now.
@@ -223,6 +252,14 @@ impl Filter {
             self.netfilter = Some(Netfilter::open()?);
         }
         self.netfilter.as_mut().ok_or(Error::Absent)
+    }
+}
+
+/// What is wrong, and what to do about it where a table is to be kept, or taken away.
+fn sentence(error: &Error, wanted: Option<&Ruleset>) -> String {
+    match (error, wanted) {
+        (Error::Absent, None) => Error::Stays.to_string(),
+        _ => error.to_string(),
     }
 }
 

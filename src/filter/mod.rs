@@ -37,6 +37,10 @@ pub enum Error {
     #[error("nft is not installed: install nftables, or write enable = false into the [filter] section")]
     Absent,
     #[error(
+        "nft is not installed, and the table ip greyhound still drops GRE: install nftables, so that it can be deleted"
+    )]
+    Stays,
+    #[error(
         "the table ip greyhound of nftables is not greyhound's, and is left alone: rename or delete it, \
          or write enable = false into the [filter] section"
     )]

@@ -18,6 +18,7 @@ pub(super) fn apply(
     indexes: &mut Indexes,
     steps: &[PlannedStep],
     observed: &Observed,
+    progress: &mut dyn FnMut(),
 ) -> Results {
     let mut run = Run::new(transport, indexes, observed);
     let mut results = Vec::with_capacity(steps.len());
@@ -35,6 +36,7 @@ pub(super) fn apply(
                 lost = Some(error);
             }
         }
+        progress();
     }
     results
 }

@@ -124,8 +124,15 @@ impl Netlink {
     ///
     /// `observed`: what the steps were planned on. Links are changed and deleted only while they
     /// are what it says; addresses and routes go only to links that it names or that were made here.
-    pub fn apply(&mut self, steps: &[PlannedStep], observed: &Observed) -> Vec<Result<(), StepError>> {
-        apply::apply(&mut self.transport, &mut self.indexes, steps, observed)
+    ///
+    /// `progress`: called after each batch that the kernel has answered for.
+    pub fn apply(
+        &mut self,
+        steps: &[PlannedStep],
+        observed: &Observed,
+        progress: &mut dyn FnMut(),
+    ) -> Vec<Result<(), StepError>> {
+        apply::apply(&mut self.transport, &mut self.indexes, steps, observed, progress)
     }
 }
 

@@ -35,7 +35,7 @@ pub use capability::may_change;
 pub use declaration::read_declaration;
 pub use home::{at_home, take_home};
 pub use lock::Lock;
-pub use turn::{Done, Goal, Halted, Kernel, Look, Outcome, Turn};
+pub use turn::{Done, Goal, Halted, Kernel, Look, Outcome, Reins, Turn};
 
 /// Why a turn could not be made. What concerns one tunnel only is data in the plan, not an error.
 #[derive(Debug, Error)]

@@ -82,8 +82,13 @@ pub trait Kernel {
     /// What is, and the way to each of `remotes`.
     fn observe(&mut self, remotes: &BTreeSet<Ipv4Addr>) -> Result<Observed, netlink::Error>;
 
-    /// Does the steps in their order; one result for each.
-    fn apply(&mut self, steps: &[PlannedStep], observed: &Observed) -> Vec<Result<(), StepError>>;
+    /// Does the steps in their order; one result for each. `progress` is called now and then, when some are done.
+    fn apply(
+        &mut self,
+        steps: &[PlannedStep],
+        observed: &Observed,
+        progress: &mut dyn FnMut(),
+    ) -> Vec<Result<(), StepError>>;
 }
 
 impl Kernel for Netlink {
@@ -91,9 +96,22 @@ impl Kernel for Netlink {
         Self::observe(self, remotes)
     }
 
-    fn apply(&mut self, steps: &[PlannedStep], observed: &Observed) -> Vec<Result<(), StepError>> {
-        Self::apply(self, steps, observed)
+    fn apply(
+        &mut self,
+        steps: &[PlannedStep],
+        observed: &Observed,
+        progress: &mut dyn FnMut(),
+    ) -> Vec<Result<(), StepError>> {
+        Self::apply(self, steps, observed, progress)
     }
+}
+
+/// What whoever takes a turn has to say and to hear of it.
+pub struct Reins<'a> {
+    /// Whether a step may be taken now; one that may not is left in the last plan.
+    pub admit: &'a mut dyn FnMut(&PlannedStep) -> bool,
+    /// Some of it is done.
+    pub progress: &'a mut dyn FnMut(),
 }
 
 /// A turn, on the store itself or on a copy of it.
@@ -117,16 +135,11 @@ impl<K: Kernel> Turn<'_, K> {
         Ok(look)
     }
 
-    /// Applies and reads back until nothing is left to do, or nothing more can be done. `admit` says
-    /// of each step whether it may be taken now; those that may not are left in the last plan.
-    pub fn run(
-        &mut self,
-        now: Timestamp,
-        admit: &mut dyn FnMut(&PlannedStep) -> bool,
-    ) -> Result<Outcome, Halted> {
+    /// Applies and reads back until nothing is left to do, or nothing more can be done.
+    pub fn run(&mut self, now: Timestamp, mut reins: Reins<'_>) -> Result<Outcome, Halted> {
         let begun = Instant::now();
         let mut taken = Taken::default();
-        match self.passes(now, admit, &mut taken) {
+        match self.passes(now, &mut reins, &mut taken) {
             Ok(last) => {
                 let Taken { done, failed, adopted } = taken;
                 let filtered = self.filter.take_done();
@@ -136,15 +149,10 @@ impl<K: Kernel> Turn<'_, K> {
         }
     }
 
-    fn passes(
-        &mut self,
-        now: Timestamp,
-        admit: &mut dyn FnMut(&PlannedStep) -> bool,
-        taken: &mut Taken,
-    ) -> Result<Look, Error> {
+    fn passes(&mut self, now: Timestamp, reins: &mut Reins<'_>, taken: &mut Taken) -> Result<Look, Error> {
         let mut look = self.look(now)?;
         for _ in 0..PASSES {
-            self.rounds(&mut look, now, admit, taken)?;
+            self.rounds(&mut look, now, reins, taken)?;
             let released = self.settle(&look, taken, now)?;
             if !released || look.desired.held.is_empty() {
                 break;
@@ -161,7 +169,7 @@ impl<K: Kernel> Turn<'_, K> {
         &mut self,
         look: &mut Look,
         now: Timestamp,
-        admit: &mut dyn FnMut(&PlannedStep) -> bool,
+        reins: &mut Reins<'_>,
         taken: &mut Taken,
     ) -> Result<(), Error> {
         for _ in 0..ROUNDS {
@@ -170,13 +178,14 @@ impl<K: Kernel> Turn<'_, K> {
             self.filter.keep(look.filter.wanted.as_ref());
             taken.adopted.extend(look.plan.adopted.iter().cloned());
             let steps: Vec<PlannedStep> =
-                look.plan.steps.iter().filter(|step| admit(step)).cloned().collect();
+                look.plan.steps.iter().filter(|step| (reins.admit)(step)).cloned().collect();
             if steps.is_empty() {
                 break;
             }
-            let results = self.kernel.apply(&steps, &look.observed);
+            let results = self.kernel.apply(&steps, &look.observed, reins.progress);
             taken.sort(steps, results, &look.observed);
             let before = std::mem::replace(look, self.look(now)?);
+            (reins.progress)();
             if look.plan.steps == before.plan.steps {
                 break;
             }

@@ -20,26 +20,37 @@ pub fn write(from: &Path, to: &Path, sort: Sort<'_>, replace: bool) -> Result<()
     if !replace && exists(to)? {
         return Err(Error::Taken { path: to.to_owned() });
     }
+    // Who has it open would go on with a file without a name, and the next one with a log of another file.
+    if exists(&beside(to, "-wal"))? {
+        return Err(Error::Used { path: to.to_owned() });
+    }
     let part = beside(to, ".part");
-    copy(from, &part, sort, MODE)?;
-    let named = if replace { fs::rename(&part, to) } else { fs::hard_link(&part, to) };
-    match named {
-        Err(source) if source.kind() == ErrorKind::AlreadyExists => {
-            return Err(Error::Taken { path: to.to_owned() });
-        }
-        named => named.map_err(file(to, "name the copy"))?,
+    let written = copy(from, &part, sort, MODE).and_then(|_| name(&part, to, replace));
+    if written.is_err() {
+        let _ = fs::remove_file(&part);
     }
+    written.and_then(|()| sync_directory(to))
+}
+
+/// Gives the whole copy its name.
+fn name(part: &Path, to: &Path, replace: bool) -> Result<(), Error> {
     if !replace {
-        fs::remove_file(&part).map_err(file(&part, "remove"))?;
+        // Not every file system has hard links; so the name is taken first, and no other file by it is replaced.
+        match OpenOptions::new().write(true).create_new(true).mode(MODE).open(to) {
+            Err(source) if source.kind() == ErrorKind::AlreadyExists => {
+                return Err(Error::Taken { path: to.to_owned() });
+            }
+            taken => drop(taken.map_err(file(to, "make"))?),
+        }
     }
-    sync_directory(to)
+    fs::rename(part, to).map_err(file(to, "name the copy"))
 }
 
 /// Puts a copy of `from` in the place of `path`, upgraded if it is older. What was there is kept under another name, which
 /// ends with `suffix`; `None`: nothing was there. Nobody else may have it open.
 pub fn replace(path: &Path, from: &Path, sort: Sort<'_>, suffix: &str) -> Result<Option<PathBuf>, Error> {
     let new = beside(path, ".restored");
-    copy(from, &new, sort, sort.mode)?;
+    open::give(&copy(from, &new, sort, sort.mode)?, &new)?;
     // As it will be opened: with its log, and with the newest tables.
     super::journal::choose(&new).map_err(failed(&new, "choose the journal"))?;
     let (conn, _) = open::open(&new, sort)?;
@@ -51,11 +62,14 @@ pub fn replace(path: &Path, from: &Path, sort: Sort<'_>, suffix: &str) -> Result
     Ok(kept.then_some(aside))
 }
 
-/// The file first: without it, its log is known for what is left of one that is lost, and nothing is begun anew.
+/// The file gets another name, and keeps its own until the new one takes it: there is no moment without a file, in which
+/// one would be begun anew. A log is there only beside one that nobody closed.
 fn set_aside(path: &Path, aside: &Path) -> Result<bool, Error> {
     let mut any = false;
     for part in ["", "-wal", "-shm", "-journal"] {
-        match fs::rename(beside(path, part), beside(aside, part)) {
+        let (there, aside) = (beside(path, part), beside(aside, part));
+        let kept = if part.is_empty() { fs::hard_link(there, aside) } else { fs::rename(there, aside) };
+        match kept {
             Ok(()) => any = true,
             Err(source) if source.kind() == ErrorKind::NotFound => {}
             Err(source) => return Err(file(path, "set aside")(source)),
@@ -65,7 +79,7 @@ fn set_aside(path: &Path, aside: &Path) -> Result<bool, Error> {
 }
 
 /// A whole and sound copy, on disk.
-fn copy(from: &Path, to: &Path, sort: Sort<'_>, mode: u32) -> Result<(), Error> {
+fn copy(from: &Path, to: &Path, sort: Sort<'_>, mode: u32) -> Result<File, Error> {
     check_header(from, sort)?;
     // Whatever an earlier one left.
     for part in ["", "-wal", "-shm", "-journal"] {
@@ -80,7 +94,8 @@ fn copy(from: &Path, to: &Path, sort: Sort<'_>, mode: u32) -> Result<(), Error> 
     let made = made.map_err(file(to, "make"))?;
     let (conn, _) = sound(from, sort)?;
     conn.execute("VACUUM INTO ?1", [to.to_string_lossy()]).map_err(failed(from, "copy"))?;
-    made.sync_all().map_err(file(to, "sync"))
+    made.sync_all().map_err(file(to, "sync"))?;
+    Ok(made)
 }
 
 /// The file, opened to be read, once every page was looked at, and its schema's version.
@@ -102,7 +117,7 @@ fn sync_directory(path: &Path) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
     use super::*;
     use crate::sqlite::Step;
@@ -117,7 +132,7 @@ mod tests {
     ];
 
     fn sort(steps: &[Step]) -> Sort<'_> {
-        Sort { application_id: 7, steps, mode: 0o640, finish: |_| Ok(()) }
+        Sort { application_id: 7, steps, mode: 0o640, finish: |_, _| Ok(()) }
     }
 
     fn words(path: &Path) -> Vec<String> {
@@ -160,6 +175,31 @@ mod tests {
         assert_eq!(schema::version(&conn, "main", &path, STEPS).unwrap(), 2);
         assert_eq!(words(&kept), ["later"]);
         assert_eq!(words(&from), ["older"], "the copy itself stays as it is");
+    }
+
+    #[test]
+    fn what_root_puts_in_place_is_the_directorys_owners() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, from) = (dir.path().join("state/a.db"), dir.path().join("b.db"));
+        fs::create_dir(dir.path().join("state")).unwrap();
+        let owner = if nix::unistd::geteuid().is_root() { 990 } else { nix::unistd::geteuid().as_raw() };
+        std::os::unix::fs::chown(dir.path().join("state"), Some(owner), None).unwrap();
+        drop(open::open(&from, sort(STEPS)).unwrap());
+        assert_eq!(replace(&path, &from, sort(STEPS), ".before").unwrap(), None);
+        assert_eq!(fs::metadata(&path).unwrap().uid(), owner);
+    }
+
+    #[test]
+    fn a_data_base_in_use_is_not_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, to) = (dir.path().join("a.db"), dir.path().join("b.db"));
+        drop(open::open(&path, sort(STEPS)).unwrap());
+        let (conn, _) = open::open(&to, sort(STEPS)).unwrap();
+        add(&conn, "theirs");
+        assert!(matches!(write(&path, &to, sort(STEPS), true), Err(Error::Used { .. })));
+        assert!(matches!(write(&to, &to, sort(STEPS), true), Err(Error::Used { .. })));
+        assert_eq!(words(&to), ["theirs"]);
+        assert!(!beside(&to, ".part").exists());
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub enum Error {
     ReadOnly { doing: &'static str, path: PathBuf },
     #[error("{path} is there already: take another name, or --force to replace it")]
     Taken { path: PathBuf },
+    #[error("{path} is a data base in use, or one that nobody closed: its -wal is there; take another name")]
+    Used { path: PathBuf },
     /// Another error of SQLite.
     #[error("cannot {doing} in {path}")]
     Query { doing: &'static str, path: PathBuf, source: rusqlite::Error },

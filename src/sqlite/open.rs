@@ -1,8 +1,8 @@
 //! Finding, making and checking a file. It is never made anew on top of one that is damaged.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -64,26 +64,27 @@ fn create(path: &Path, sort: Sort<'_>) -> Result<(), Error> {
             _ => {}
         }
     }
-    OpenOptions::new().write(true).create_new(true).mode(sort.mode).open(&new).map_err(file(&new, "make"))?;
-    give(&new, dir).map_err(file(&new, "give to the directory's owner"))?;
+    let made = OpenOptions::new().write(true).create_new(true).mode(sort.mode).open(&new);
+    let made = made.map_err(file(&new, "make"))?;
+    give(&made, &new)?;
     let mut conn = Connection::open(&new).map_err(failed(&new, "open the new file"))?;
     schema::migrate(&mut conn, &new, sort)?;
     conn.close().map_err(|(_, source)| failed(&new, "close the new file")(source))?;
     journal::choose(&new).map_err(failed(&new, "choose the journal"))?;
-    (sort.finish)(&new)?;
+    (sort.finish)(&made, &new)?;
     fs::rename(&new, path).map_err(file(path, "put in place"))?;
     lock.sync_all().map_err(file(dir, "sync the directory"))
 }
 
 /// What root makes is the directory's owner's: the service runs as another user. SQLite gives the log and its index to
-/// the file's owner in the same way.
-fn give(path: &Path, dir: &Path) -> io::Result<()> {
-    let owner = fs::metadata(dir)?;
-    if geteuid().is_root() {
-        std::os::unix::fs::chown(path, Some(owner.uid()), Some(owner.gid()))
-    } else {
-        Ok(())
+/// the file's owner in the same way. By the open file: whoever may write to the directory may put a link in its place.
+pub fn give(made: &File, path: &Path) -> Result<(), Error> {
+    if !geteuid().is_root() {
+        return Ok(());
     }
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let given = fs::metadata(dir).and_then(|owner| fchown(made, Some(owner.uid()), Some(owner.gid())));
+    given.map_err(file(path, "give to the directory's owner"))
 }
 
 /// A path whose name is longer by this.

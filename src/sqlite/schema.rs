@@ -1,5 +1,6 @@
 //! The tables of a file, and the way from older ones.
 
+use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 
@@ -25,7 +26,7 @@ pub struct Sort<'a> {
     /// Of the file when it is made, less the umask.
     pub mode: u32,
     /// What else is done to a new one before it is put in its place.
-    pub finish: fn(&Path) -> Result<(), Error>,
+    pub finish: fn(&File, &Path) -> Result<(), Error>,
 }
 
 /// Brings the tables to the newest version in one transaction; a file from the future is refused.
@@ -91,7 +92,7 @@ mod tests {
     }];
 
     fn sort(steps: &[Step]) -> Sort<'_> {
-        Sort { application_id: 7, steps, mode: 0o640, finish: |_| Ok(()) }
+        Sort { application_id: 7, steps, mode: 0o640, finish: |_, _| Ok(()) }
     }
 
     fn old() -> Connection {

@@ -12,5 +12,5 @@ pub(super) const SORT: Sort<'static> = Sort {
         Step { sql: include_str!("schema4.sql"), since: "0.1.0" },
     ],
     mode: 0o640,
-    finish: |_| Ok(()),
+    finish: |_, _| Ok(()),
 };

@@ -2,10 +2,10 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::Path;
 
-use nix::unistd::{Group, chown};
+use nix::unistd::Group;
 use rusqlite::Connection;
 
 use super::super::error::Error;
@@ -23,7 +23,7 @@ pub(super) const SORT: Sort<'static> = Sort {
     steps: &[Step { sql: include_str!("schema.sql"), since: "0.1.0" }],
     mode: FILE,
     // Its log and that one's index get the same.
-    finish: |path| share(path, FILE),
+    finish: |file, path| share(file, path, FILE),
 };
 
 /// Opens the file, and makes it and its directory if they are not there.
@@ -52,7 +52,7 @@ pub(super) fn open_as_it_is(path: &Path) -> Result<Connection, Error> {
 /// A file beside it that the group shares; one that another made meanwhile is as good.
 pub(super) fn shared(path: &Path) -> Result<File, sqlite::Error> {
     match OpenOptions::new().write(true).create_new(true).open(path) {
-        Ok(file) => share(path, FILE).map(|()| file),
+        Ok(file) => share(&file, path, FILE).map(|()| file),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             File::open(path).map_err(sqlite::file(path, "open"))
         }
@@ -63,23 +63,25 @@ pub(super) fn shared(path: &Path) -> Result<File, sqlite::Error> {
 fn make(directory: &Path) -> Result<(), Error> {
     let made = DirBuilder::new().recursive(true).create(directory);
     made.map_err(sqlite::file(directory, "make the directory"))?;
-    Ok(share(directory, DIRECTORY)?)
+    let made = File::open(directory).map_err(sqlite::file(directory, "open the directory"))?;
+    Ok(share(&made, directory, DIRECTORY)?)
 }
 
-/// The umask says nothing here, and the group's bit comes after the group: changing that takes it away.
-fn share(path: &Path, mode: u32) -> Result<(), sqlite::Error> {
+/// The umask says nothing here, and the group's bit comes after the group: changing that takes it away. By what is open:
+/// the group may put a link in its place.
+fn share(made: &File, path: &Path, mode: u32) -> Result<(), sqlite::Error> {
     let trouble = || sqlite::file(path, "share");
     let group = Group::from_name(GROUP).map_err(io::Error::from).map_err(trouble())?;
-    let there = std::fs::metadata(path).map_err(trouble())?.gid();
+    let there = made.metadata().map_err(trouble())?.gid();
     // A sandbox may refuse the call even to who changes nothing.
     if let Some(group) = group.filter(|group| group.gid.as_raw() != there) {
-        match chown(path, None, Some(group.gid)) {
+        match fchown(made, None, Some(group.gid.as_raw())) {
             // Who is neither root nor a member shares with whom he can.
-            Ok(()) | Err(nix::Error::EPERM) => {}
-            Err(error) => return Err(trouble()(error.into())),
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(trouble()(error)),
+            _ => {}
         }
     }
-    std::fs::set_permissions(path, Permissions::from_mode(mode)).map_err(trouble())
+    made.set_permissions(Permissions::from_mode(mode)).map_err(trouble())
 }
 
 fn refuse_network(directory: &Path) -> Result<(), Error> {
