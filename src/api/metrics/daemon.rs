@@ -4,6 +4,7 @@ use super::catalogue::Metric;
 use super::gauges::Asked;
 use super::sheet::{Sheet, labels};
 use super::tunnels::seconds;
+use crate::api::dto::FilterView;
 use crate::api::handle::Snapshot;
 use crate::model::{EventKind, Tally};
 
@@ -18,6 +19,9 @@ pub fn add(sheet: &mut Sheet, seen: &Snapshot) {
     if seen.ready {
         sheet.add(Metric::Declared, &alone, seen.status.tunnels.len() as u64);
         sheet.add(Metric::Orphans, &alone, seen.status.orphans.len() as u64);
+    }
+    if seen.ready && seen.status.filter.enabled {
+        add_filter(sheet, &seen.status.filter);
     }
     let Tally { turns, halted, steps, errors, overruns, events, tunnels: _ } = &seen.tally;
     sheet.add(Metric::TurnDuration, &alone, turns);
@@ -37,4 +41,13 @@ pub fn add(sheet: &mut Sheet, seen: &Snapshot) {
     for kind in EventKind::ALL {
         sheet.add(Metric::Events, &labels([kind.name()]), events.get(&kind).copied().unwrap_or(0));
     }
+}
+
+fn add_filter(sheet: &mut Sheet, filter: &FilterView) {
+    let FilterView { enabled: _, pairs, dropped, repairs, trouble } = filter;
+    let alone = labels([]);
+    sheet.add(Metric::FilterUp, &alone, trouble.is_none());
+    sheet.add(Metric::FilterPairs, &alone, *pairs as u64);
+    sheet.add_known(Metric::FilterDropped, &alone, *dropped);
+    sheet.add(Metric::FilterRepairs, &alone, *repairs);
 }

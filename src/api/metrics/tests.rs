@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::catalogue::{About, Metric, Type};
 use super::{Format, Gauges, exposition};
 use crate::api::Snapshot;
-use crate::api::dto::{CountersView, LatencyView, ProbeView, TerminationView, TunnelState, TunnelView};
+use crate::api::dto::{CountersView, FilterView, LatencyView, ProbeView, TerminationView, TunnelState, TunnelView};
 use crate::api::tests::{probe, session, snapshot, tunnel};
 use crate::model::{EventKind, Tally, TunnelName};
 
@@ -50,6 +50,20 @@ fn every_tunnel_has_series_of_its_own() {
     let ams = "{tunnel=\"ams\",kind=\"unicast\",device=\"ams\",termination=\"192.0.2.2\"} 7";
     let theirs = "{tunnel=\"unicast\",kind=\"multicast\",device=\"ams-1\",termination=\"198.51.100.8\"} 9";
     assert_eq!(found, [ams, theirs].map(|rest| format!("greyhound_tunnel_receive_bytes_total{rest}")));
+}
+
+#[test]
+fn a_filter_that_is_declared_is_shown() {
+    let mut seen = of(vec![]);
+    assert_eq!(value(&seen, "greyhound_filter_up"), None, "none is declared");
+    seen.status.filter = FilterView { enabled: true, pairs: 3, dropped: Some(7), repairs: 1, trouble: None };
+    let shown = |seen: &Snapshot| {
+        ["up", "pairs", "dropped_packets_total", "repairs_total"]
+            .map(|name| value(seen, &format!("greyhound_filter_{name}")))
+    };
+    assert_eq!(shown(&seen), [Some(1.0), Some(3.0), Some(7.0), Some(1.0)]);
+    seen.status.filter = FilterView { dropped: None, trouble: Some("no nft".to_owned()), ..seen.status.filter };
+    assert_eq!(shown(&seen), [Some(0.0), Some(3.0), None, Some(1.0)]);
 }
 
 #[test]
