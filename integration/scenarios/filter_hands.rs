@@ -3,14 +3,19 @@
 use super::daemon_kit::{last, told};
 use super::filter::{NFT, ON, declaration, listed, peer};
 use super::tunnels::{AMS, ping, three};
+use crate::support::command::Output;
 use crate::support::scenario::{Scenario, scenario};
 use crate::support::{Daemon, Greyhound, Host, Result, World, ensure, eventually};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 pub const SCENARIOS: &[Scenario] = &[
     scenario!(filter_is_put_right_and_told).needs(&[NFT]),
     scenario!(filter_leaves_a_foreign_table_alone_and_says_so).needs(&[NFT]),
     scenario!(filter_without_nft_says_so_and_holds_up_no_tunnel).needs(&[NFT]),
+    scenario!(filter_waits_once_for_an_nft_that_hangs).needs(&[NFT]),
     scenario!(filter_goes_with_flush_and_with_its_declaration_and_stays_without_a_daemon).needs(&[NFT]),
 ];
 
@@ -95,12 +100,7 @@ fn filter_without_nft_says_so_and_holds_up_no_tunnel(world: &World) -> Result<()
     let (_underlay, [client, ams, _fra]) = three(world)?;
     let greyhound = Greyhound::new(world, &client, &declaration(ON))?;
     peer(&ams)?;
-    let without = |verb: &str| {
-        let script = "mount --bind /dev/null /usr/sbin/nft && exec \"$@\"";
-        let words = ["unshare", "--mount", "sh", "-c", script, "sh"].map(str::to_owned).into_iter();
-        let program = crate::support::world::greyhound().display().to_string();
-        client.try_exec(words.chain([program]).chain(greyhound.words(verb)))
-    };
+    let without = |verb: &str| with_another_nft(&greyhound, Path::new("/dev/null"), verb);
     let words = "nft is not installed: install nftables, or write enable = false into the [filter] section";
     let checked = without(&format!("check {}", greyhound.file().display()))?;
     ensure!(checked.status.success() && checked.stderr.contains(words), "{}", checked.stderr);
@@ -114,6 +114,32 @@ fn filter_without_nft_says_so_and_holds_up_no_tunnel(world: &World) -> Result<()
     let applied = greyhound.apply()?;
     ensure!(applied["done"] == 1, "{applied}");
     Ok(())
+}
+
+/// A verb where another program is called nft.
+fn with_another_nft(greyhound: &Greyhound, nft: &Path, verb: &str) -> Result<Output> {
+    let script = format!("mount --bind {} /usr/sbin/nft && exec \"$@\"", nft.display());
+    let words = ["unshare", "--mount", "sh", "-c", &script, "sh"].map(str::to_owned).into_iter();
+    let program = crate::support::world::greyhound().display().to_string();
+    greyhound.host.try_exec(words.chain([program]).chain(greyhound.words(verb)))
+}
+
+fn filter_waits_once_for_an_nft_that_hangs(world: &World) -> Result<()> {
+    let (_underlay, [client, ams, _fra]) = three(world)?;
+    let greyhound = Greyhound::new(world, &client, &declaration(ON))?;
+    peer(&ams)?;
+    greyhound.apply()?;
+    client.exec(["nft", "flush chain ip greyhound input"])?;
+    let count = world.file("asked", "")?;
+    let hangs = world.file("nft", &format!("#!/bin/sh\necho x >>{}\nexec sleep 600\n", count.display()))?;
+    fs::set_permissions(&hangs, Permissions::from_mode(0o755))?;
+    let applied = with_another_nft(&greyhound, &hangs, "apply")?;
+    let words = "nft has not ended within 5 s";
+    ensure!(applied.status.code() == Some(4) && applied.stderr.contains(words), "{}", applied.stderr);
+    let asked = fs::read_to_string(&count)?.lines().count();
+    ensure!(asked == 1, "one turn waits for nft {asked} times");
+    ping(&client, "10.20.0.1")?;
+    greyhound.apply().map(drop)
 }
 
 fn filter_goes_with_flush_and_with_its_declaration_and_stays_without_a_daemon(world: &World) -> Result<()> {

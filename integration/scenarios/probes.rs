@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub const SCENARIOS: &[Scenario] = &[
     scenario!(probes_on_loopback_are_answered_or_say_why),
@@ -214,8 +214,11 @@ fn a_reflector_is_changed_while_it_answers(world: &World) -> Result<()> {
     ensure!(answered()? == 0, "not allowed");
     let allow = vec!["192.0.2.10/32".parse()?];
     reflector.set(Settings { allow, rate: 5, ..Settings::default() })?;
+    let begun = Instant::now();
     let limited = answered()?;
-    ensure!((5..=8).contains(&limited), "5 a second: {limited}");
+    // A second's worth at once, and then so many a second: a slow machine takes longer to ask.
+    let most = 6 + begun.elapsed().as_millis() as usize / 200;
+    ensure!((5..=most).contains(&limited), "5 a second: {limited}, not {most} at most");
     let counts = reflector.counts()?;
     ensure!(counts.forbidden == 20 && counts.limited + counts.answered == 40, "{counts:?}");
     drop(reflector);

@@ -8,8 +8,8 @@ use crate::model::EventKind;
 use crate::netlink::Netfilter;
 use crate::netlink::netfilter::Count;
 
-/// What could not be done is tried again after this, and then after twice as long each time, unless something else is
-/// wanted or somebody asks for it. Until then nobody waits for `nft` again, not even to look.
+/// What could not be done is tried again after this, unless something else is wanted or somebody asks for it. Where `nft`
+/// does not end it is twice as long each time, and until then nobody waits for it again, not even to look.
 const AGAIN: Duration = Duration::from_secs(10);
 const SELDOM: Duration = Duration::from_secs(160);
 /// Who changes nftables all the time has the table listed so often at most. A change of ours lists it anyway.
@@ -112,7 +112,8 @@ impl Filter {
 
     fn failed(&mut self, wanted: Option<&Ruleset>, error: &Error) {
         let again = self.waits.as_ref().filter(|waits| waits.wanted.as_ref() == wanted);
-        let after = again.map_or(AGAIN, |waits| (waits.after * 2).min(SELDOM));
+        let slow = matches!(error, Error::Run(_));
+        let after = again.filter(|_| slow).map_or(AGAIN, |waits| (waits.after * 2).min(SELDOM));
         self.waits = Some(Waits { wanted: wanted.cloned(), until: Instant::now() + after, after });
         let text = sentence(error, wanted);
         if self.trouble.as_ref() != Some(&text) {

@@ -7,7 +7,9 @@ use std::time::Instant;
 use super::catalogue::{About, Metric, Type};
 use super::{Format, Gauges, exposition};
 use crate::api::Snapshot;
-use crate::api::dto::{CountersView, FilterView, LatencyView, ProbeView, TerminationView, TunnelState, TunnelView};
+use crate::api::dto::{
+    CountersView, FilterView, LatencyView, ProbeView, TerminationView, TunnelState, TunnelView,
+};
 use crate::api::tests::{probe, session, snapshot, tunnel};
 use crate::model::{EventKind, Tally, TunnelName};
 
@@ -62,7 +64,8 @@ fn a_filter_that_is_declared_is_shown() {
             .map(|name| value(seen, &format!("greyhound_filter_{name}")))
     };
     assert_eq!(shown(&seen), [Some(1.0), Some(3.0), Some(7.0), Some(1.0)]);
-    seen.status.filter = FilterView { dropped: None, trouble: Some("no nft".to_owned()), ..seen.status.filter };
+    seen.status.filter =
+        FilterView { dropped: None, trouble: Some("no nft".to_owned()), ..seen.status.filter };
     assert_eq!(shown(&seen), [Some(0.0), Some(3.0), None, Some(1.0)]);
 }
 
