@@ -56,11 +56,11 @@ fn a_strict_filter_on_a_tunnels_own_link_is_found(world: &World) -> Result<()> {
     greyhound.json(0, "apply")?;
     answer(&ams, "tun", &format!("local {AMS} remote 198.51.100.8"), 0)?;
     // Who sends is behind the other end, and is not routed into the tunnel.
-    ams.ip_batch("address add 10.99.0.1/32 dev lo\nroute add 239.1.1.0/24 dev tun\n")?;
+    ams.ip_batch("address add 10.99.0.1/32 dev lo\nroute add 239.1.1.0/24 dev tun src 10.99.0.1\n")?;
     let group: SocketAddrV4 = "239.1.1.7:9000".parse()?;
     let arrive = |expected: bool| -> Result<()> {
         let joined = Receiver::join(&client, group, "169.254.10.0".parse()?)?;
-        let sender = Sender::start_from(&ams, "10.99.0.1".parse()?, group)?;
+        let sender = Sender::start(&ams, group)?;
         eventually(Duration::from_secs(20), || {
             ensure!(sender.sent() >= ENOUGH, "only {} sent", sender.sent());
             Ok(())

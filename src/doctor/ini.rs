@@ -53,7 +53,7 @@ impl<'a> Ini<'a> {
     /// The last word on a key.
     pub fn last(&self, section: &str, key: &str) -> Option<&'a str> {
         let all = self.lines.iter().filter(|(in_section, found, _)| *in_section == section && *found == key);
-        all.map(|(.., value)| *value).last()
+        all.map(|(.., value)| *value).next_back()
     }
 
     /// What this key asks of a name.

@@ -103,7 +103,7 @@ fn set_in_conf<'a>(files: &[Ini<'a>], key: &str) -> Option<&'a str> {
     let mut files: Vec<&Ini> =
         files.iter().filter(|file| main(file) || file.folder() == "networkd.conf.d").collect();
     files.sort_by_key(|file| (!main(file), file.base()));
-    files.into_iter().filter_map(|file| file.last("Network", key)).last()
+    files.into_iter().filter_map(|file| file.last("Network", key)).next_back()
 }
 
 #[cfg(test)]
