@@ -48,6 +48,7 @@ const DAEMON: &[&str] = &[
 const DOCTOR: &[&str] = &[
     "model",
     "config",
+    "plan",
     "netlink",
     "store",
     "probe",

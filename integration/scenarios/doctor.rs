@@ -2,16 +2,19 @@
 
 use super::doctor_kit::{Patient, declaration, doctor, filter, patient, unfilter};
 use super::tunnels::AMS;
-use crate::support::greyhound::answer;
+use crate::support::greyhound::{answer, unicast};
 use crate::support::needs::Need;
 use crate::support::scenario::{Scenario, scenario};
-use crate::support::{Daemon, Result, World, ensure};
+use crate::support::{Daemon, Result, World, ensure, eventually};
+use std::time::Duration;
 
 const NFT: Need = Need::Program("nft");
 
 pub const SCENARIOS: &[Scenario] = &[
     scenario!(a_host_that_is_well_has_no_finding).exclusive(),
     scenario!(gre_that_is_dropped_on_the_way_is_found).needs(&[NFT]).exclusive(),
+    scenario!(gre_that_is_dropped_while_the_other_end_sends_is_found).needs(&[NFT]).exclusive(),
+    scenario!(an_idle_tunnel_whose_peer_answers_no_probe_is_not_called_blocked).needs(&[NFT]).exclusive(),
     scenario!(who_has_no_such_tunnel_says_so_and_is_named).exclusive(),
     scenario!(an_address_that_nobody_routes_back_to_is_found).exclusive(),
     scenario!(a_remote_that_answers_nothing_is_found).exclusive(),
@@ -82,7 +85,14 @@ fn a_host_that_is_well_has_no_finding(world: &World) -> Result<()> {
 fn gre_that_is_dropped_on_the_way_is_found(world: &World) -> Result<()> {
     let patient = patient(world)?;
     let (greyhound, router) = (&patient.greyhound, &patient.underlay.router);
+    // Without a daemon only a tunnel through which nothing ever came is blocked for sure: the other end's IPv6 says
+    // something by itself.
+    let fresh = || {
+        patient.client.ip("link delete gh-ams")?;
+        greyhound.json(0, "apply")
+    };
     filter(router, "forward", "ip protocol 47 drop")?;
+    fresh()?;
     let seen = doctor(greyhound, "")?;
     seen.only(7, &["gre-blocked", "daemon-absent"])?;
     seen.evidence("gre-blocked", "203.0.113.1 answered 6 of 6 probes")?;
@@ -94,9 +104,60 @@ fn gre_that_is_dropped_on_the_way_is_found(world: &World) -> Result<()> {
     unfilter(router)?;
     // One way is enough.
     filter(router, "forward", "ip saddr 203.0.113.1 ip protocol 47 drop")?;
+    fresh()?;
     doctor(greyhound, "")?.only(7, &["gre-blocked", "daemon-absent"])?;
     unfilter(router)?;
     doctor(greyhound, "")?.only(0, &["daemon-absent"])
+}
+
+/// Between two hosts that ask each other through the tunnel packets arrive though one direction is blocked.
+fn gre_that_is_dropped_while_the_other_end_sends_is_found(world: &World) -> Result<()> {
+    let patient = patient(world)?;
+    let (greyhound, router) = (&patient.greyhound, &patient.underlay.router);
+    let daemon = Daemon::start(greyhound)?;
+    let liveness = |expected: &str| {
+        eventually(Duration::from_secs(30), || {
+            let probe = greyhound.tunnel("ams", "probe")?;
+            ensure!(probe["liveness"] == expected, "{probe}");
+            Ok(())
+        })
+    };
+    liveness("up")?;
+    let pings = patient.ams.spawn(["ping", "-q", "-i0.2", "169.254.10.0"])?;
+    filter(router, "forward", "ip daddr 203.0.113.1 ip protocol 47 drop")?;
+    liveness("down")?;
+    let seen = doctor(greyhound, "")?;
+    seen.only(7, &["gre-blocked"])?;
+    seen.evidence(
+        "gre-blocked",
+        "packets of the other end arrive, none of ours is answered: 203.0.113.1 answered",
+    )?;
+    seen.evidence("gre-blocked", "; to the daemon it is down, no answer through the tunnel for ")?;
+    // Without a daemon nobody knows whether the other end ever answered.
+    drop(daemon);
+    let seen = doctor(greyhound, "")?;
+    seen.only(0, &["daemon-absent"])?;
+    seen.unexamined(
+        "gre-blocked tunnel ams",
+        "whether ours reach it, or it answers no probes, cannot be seen",
+    )?;
+    drop(pings);
+    unfilter(router)?;
+    doctor(greyhound, "")?.only(0, &["daemon-absent"])
+}
+
+fn an_idle_tunnel_whose_peer_answers_no_probe_is_not_called_blocked(world: &World) -> Result<()> {
+    let patient = patient(world)?;
+    // Nothing may come by itself.
+    patient.ams.sysctl("net.ipv6.conf.tun.disable_ipv6", "1")?;
+    patient.ams.exec(["ping", "-c2", "-i0.2", "-W10", "169.254.10.0"])?;
+    filter(&patient.ams, "input", "iifname tun drop")?;
+    let seen = doctor(&patient.greyhound, "")?;
+    seen.only(0, &["daemon-absent"])?;
+    seen.unexamined(
+        "gre-blocked tunnel ams",
+        "came through the tunnel since it was made, none while it was probed",
+    )
 }
 
 fn who_has_no_such_tunnel_says_so_and_is_named(world: &World) -> Result<()> {
@@ -109,7 +170,14 @@ fn who_has_no_such_tunnel_says_so_and_is_named(world: &World) -> Result<()> {
         "of GRE packets from 198.51.100.8 to 203.0.113.1 was said: port unreachable, says 203.0.113.1",
     )?;
     answer(&patient.ams, "tun", &format!("local {AMS} remote 198.51.100.8"), 0)?;
-    doctor(&patient.greyhound, "")?.only(0, &["daemon-absent"])
+    doctor(&patient.greyhound, "")?.only(0, &["daemon-absent"])?;
+    // Of two tunnels to one remote it has the first alone.
+    patient.greyhound.declare(&(declaration("") + &unicast("two", AMS, 1, "")))?;
+    patient.greyhound.json(0, "apply")?;
+    let seen = doctor(&patient.greyhound, "")?;
+    seen.only(7, &["gre-refused", "daemon-absent"])?;
+    seen.evidence("gre-refused", "of GRE packets from 198.51.100.9 to 203.0.113.1 was said: ")?;
+    Ok(())
 }
 
 fn an_address_that_nobody_routes_back_to_is_found(world: &World) -> Result<()> {
@@ -157,5 +225,11 @@ fn a_path_that_is_too_small_is_found_to_the_byte(world: &World) -> Result<()> {
     ensure!(line == "mtu = 1373", "{mend}");
     greyhound.declare(&declaration(line))?;
     greyhound.json(0, "apply")?;
-    doctor(greyhound, "")?.only(0, &["daemon-absent"])
+    doctor(greyhound, "")?.only(0, &["daemon-absent"])?;
+    // What may be cut into pieces fits through any path.
+    greyhound.declare(&declaration("pmtudisc = false\nmtu = 1476"))?;
+    greyhound.json(0, "apply")?;
+    let seen = doctor(greyhound, "")?;
+    seen.only(0, &["daemon-absent"])?;
+    seen.unexamined("mtu-black-hole tunnel ams", "it has pmtudisc = false")
 }

@@ -4,10 +4,11 @@ use super::doctor_kit::{Seen, declaration, doctor, doctor_after, patient};
 use super::fleet_kit::edge;
 use super::probes_truth::Step;
 use super::tunnels::AMS;
-use crate::support::greyhound::{POOL, tunnel, unicast};
+use crate::support::greyhound::{tunnel, unicast};
 use crate::support::needs::Need;
 use crate::support::scenario::{Scenario, scenario};
 use crate::support::{Daemon, Greyhound, Leaf, Result, Underlay, World, ensure, eventually, world};
+use anyhow::Context as _;
 use nix::sys::signal::{Signal, kill};
 use std::os::unix::fs::FileExt as _;
 use std::time::{Duration, Instant};
@@ -19,10 +20,9 @@ const THROWN_AWAY: Need =
 pub const SCENARIOS: &[Scenario] = &[
     scenario!(a_kernel_without_gre_is_found).needs(&[THROWN_AWAY]).exclusive(),
     scenario!(a_route_into_its_own_tunnel_and_a_lost_rule_are_found),
-    scenario!(a_strict_filter_where_a_route_covers_the_remote_is_found),
-    scenario!(an_edge_box_that_does_not_forward_is_found),
     scenario!(managers_that_were_not_told_are_found_by_their_files),
     scenario!(an_address_of_the_pool_in_foreign_hands_is_found),
+    scenario!(an_edge_boxs_own_range_in_foreign_hands_is_found),
     scenario!(a_clock_that_went_back_is_found).exclusive(),
     scenario!(what_this_process_may_not_do_is_found_or_said),
     scenario!(a_store_that_cannot_be_used_is_found),
@@ -58,6 +58,10 @@ fn a_kernel_without_gre_is_found(world: &World) -> Result<()> {
     let seen = doctor_after(&greyhound, lines, "--quick")?;
     seen.only(7, &["gre-missing"])?;
     seen.evidence("gre-missing", "install /bin/false")?;
+    // A container sees the host's kernel, and not its modules.
+    let seen = doctor_after(&greyhound, "mount -t tmpfs none /lib/modules", "--quick")?;
+    seen.only(0, &[])?;
+    seen.unexamined("gre-missing", "is not here to look for it, as in a container")?;
     let looked = host.exec(["cat", "/proc/modules"])?.stdout;
     ensure!(!looked.contains("ip_gre"), "the doctor loaded it");
     Ok(())
@@ -80,36 +84,6 @@ fn a_route_into_its_own_tunnel_and_a_lost_rule_are_found(world: &World) -> Resul
     ensure!(mend == "greyhound apply", "{mend}");
     patient.greyhound.json(0, "apply")?;
     doctor(&patient.greyhound, "--quick")?.only(0, &["daemon-absent"])
-}
-
-fn a_strict_filter_where_a_route_covers_the_remote_is_found(world: &World) -> Result<()> {
-    let patient = patient(world)?;
-    patient.client.sysctl("net.ipv4.conf.eth0.rp_filter", "1")?;
-    doctor(&patient.greyhound, "--quick")?.only(0, &["daemon-absent"])?;
-    let covering = POOL.to_owned() + &unicast("ams", AMS, 0, "routes = [\"0.0.0.0/0\"]");
-    patient.greyhound.declare(&covering)?;
-    patient.greyhound.json(0, "apply")?;
-    let seen = doctor(&patient.greyhound, "--quick")?;
-    seen.only(7, &["rp-filter-strict", "daemon-absent"])?;
-    let words = "rp_filter is 1 on eth0 and 0 for all; 203.0.113.1, the remote of ams, comes in there";
-    let mend = seen.evidence("rp-filter-strict", words)?;
-    let command = mend.split(';').next().unwrap_or_default();
-    patient.client.exec(command.split_whitespace())?;
-    doctor(&patient.greyhound, "")?.only(0, &["daemon-absent"])
-}
-
-fn an_edge_box_that_does_not_forward_is_found(world: &World) -> Result<()> {
-    let (_underlay, [ams]) =
-        Underlay::build(world, [Leaf::new("ams", "203.0.113.1/24").owns("198.51.100.8/29")])?;
-    let path = world.folder().join("inventory/inventory.db").display().to_string();
-    let greyhound = Greyhound::new(world, &ams, &edge("ams-1", AMS, "198.51.100.8/29", &path))?;
-    let _daemon = Daemon::start(&greyhound)?;
-    let seen = doctor(&greyhound, "--quick")?;
-    seen.only(7, &["forwarding-off"])?;
-    let mend = seen.evidence("forwarding-off", "net.ipv4.ip_forward is 0, and this host is an edge box")?;
-    let command = mend.split(';').next().unwrap_or_default();
-    ams.exec(command.split_whitespace())?;
-    doctor(&greyhound, "")?.only(0, &[])
 }
 
 /// An /etc of its own for who runs in the same mount namespace.
@@ -136,18 +110,25 @@ fn managers_that_were_not_told_are_found_by_their_files(world: &World) -> Result
     let foreign =
         seen.evidence("foreign-manager", &format!("it runs as process {pid}; ManageForeignRoutes, "))?;
     let links = seen.evidence("foreign-manager", "50-all.network is for links named gh-*, too")?;
-    seen.evidence("foreign-manager", "50-all.network is for lo, too")?;
-    let lo = "printf '[Match]\\nName=lo\\n[Network]\\nKeepConfiguration=static\\n' >/etc/systemd/network/01-lo.network";
-    let told = [all, &written(&foreign), &written(&links), lo].concat();
+    let lo = seen.evidence("foreign-manager", "50-all.network is for lo, too")?;
+    let told = [all, &written(&foreign), &written(&links), &written(&lo)].concat();
     doctor_with(&told)?.only(0, &["daemon-absent"])?;
+    // A file that is masked, whatever was added to it, is for nothing.
+    let masked = [&told, "ln -sf /dev/null /etc/systemd/network/00-greyhound.network; "].concat();
+    doctor_with(&masked)?.evidence("foreign-manager", "50-all.network is for links named gh-*, too")?;
+    let masked = [&told, "ln -sf /dev/null /etc/systemd/network/50-all.network"].concat();
+    doctor_with(&masked)?.only(0, &["daemon-absent"])?;
     drop(process);
 
     let _process = run("NetworkManager")?;
     let seen = doctor_with("")?;
     seen.only(6, &["foreign-manager", "daemon-absent"])?;
-    let mend = seen
-        .evidence("foreign-manager", "no unmanaged-devices of its configuration has interface-name:gh-*")?;
-    doctor_with(&written(&mend))?.only(0, &["daemon-absent"])
+    let mend =
+        seen.evidence("foreign-manager", "has interface-name:gh-* and interface-name:lo, so it takes")?;
+    doctor_with(&written(&mend))?.only(0, &["daemon-absent"])?;
+    let undone = "printf '[device-z]\\nmatch-device=*\\nmanaged=1\\n' >/etc/NetworkManager/conf.d/zz.conf";
+    let seen = doctor_with(&[&written(&mend), undone].concat())?;
+    seen.only(6, &["foreign-manager", "daemon-absent"])
 }
 
 fn an_address_of_the_pool_in_foreign_hands_is_found(world: &World) -> Result<()> {
@@ -157,9 +138,40 @@ fn an_address_of_the_pool_in_foreign_hands_is_found(world: &World) -> Result<()>
     seen.only(6, &["foreign-address", "daemon-absent"])?;
     let words = "198.51.100.10 of pool loopbacks is on eth0 with label eth0, not lo:gh";
     let mend = seen.evidence("foreign-address", words)?;
-    let command = mend.split(';').next().unwrap_or_default();
-    patient.client.exec(command.split_whitespace())?;
-    doctor(&patient.greyhound, "--quick")?.only(0, &["daemon-absent"])
+    let (exclude, delete) = mend.split_once("; or ").context("two ways")?;
+    let line = exclude.strip_prefix("in the [[pool]] loopbacks of the declaration: ").context("the first")?;
+    patient.greyhound.declare(&declaration("").replacen("[[tunnel]]", &format!("{line}\n[[tunnel]]"), 1))?;
+    doctor(&patient.greyhound, "--quick")?.only(0, &["daemon-absent"])?;
+    patient.greyhound.declare(&declaration(""))?;
+    patient.client.exec(delete.split_whitespace())?;
+    doctor(&patient.greyhound, "--quick")?.only(0, &["daemon-absent"])?;
+    // What the link's network hangs on is not to be deleted.
+    patient.client.ip("address add 198.51.100.11/24 dev eth0")?;
+    let mend = doctor(&patient.greyhound, "--quick")?.evidence("foreign-address", "198.51.100.11 of pool")?;
+    ensure!(
+        mend == "in the [[pool]] loopbacks of the declaration: exclude = [\"198.51.100.11/32\"]",
+        "{mend}"
+    );
+    Ok(())
+}
+
+fn an_edge_boxs_own_range_in_foreign_hands_is_found(world: &World) -> Result<()> {
+    let (_underlay, [ams]) =
+        Underlay::build(world, [Leaf::new("ams", "203.0.113.1/24").owns("198.51.100.8/29")])?;
+    ams.sysctl("net.ipv4.ip_forward", "1")?;
+    let path = world.folder().join("inventory/inventory.db").display().to_string();
+    let greyhound = Greyhound::new(world, &ams, &edge("ams-1", AMS, "198.51.100.8/29", &path))?;
+    let _daemon = Daemon::start(&greyhound)?;
+    doctor(&greyhound, "--quick")?.only(0, &[])?;
+    ams.ip("address add 198.51.100.10/32 dev eth0")?;
+    let seen = doctor(&greyhound, "--quick")?;
+    seen.only(6, &["foreign-address"])?;
+    let mend = seen.evidence("foreign-address", "198.51.100.10 of pool ams-1 (device ams-1) is on eth0 ")?;
+    ensure!(
+        mend.starts_with("greyhound pool set ams-1 --exclude 198.51.100.10/32; or ip address "),
+        "{mend}"
+    );
+    Ok(())
 }
 
 fn a_clock_that_went_back_is_found(world: &World) -> Result<()> {
@@ -254,7 +266,17 @@ fn a_daemon_that_does_nothing_is_found_in_time(world: &World) -> Result<()> {
     let patient = patient(world)?;
     let daemon = Daemon::start(&patient.greyhound)?;
     doctor(&patient.greyhound, "--quick")?.only(0, &[])?;
+    // Busy for longer than the first question is waited for, and back before the second.
     kill(daemon.pid(), Signal::SIGSTOP)?;
+    let back = patient.client.spawn(["sh", "-c", &format!("sleep 6; kill -CONT {}", daemon.pid())])?;
+    let seen = doctor(&patient.greyhound, "--quick")?;
+    seen.only(0, &[])?;
+    seen.unexamined("daemon-stuck", "it is busy: it took more than 4 s to answer")?;
+    drop(back);
+    kill(daemon.pid(), Signal::SIGSTOP)?;
+    let seen = doctor(&patient.greyhound, "--quick --timeout 8")?;
+    seen.only(0, &[])?;
+    seen.unexamined("daemon-stuck", "asking again takes a --timeout of 13 s")?;
     let begun = Instant::now();
     let seen = doctor(&patient.greyhound, "--quick")?;
     let took = begun.elapsed();

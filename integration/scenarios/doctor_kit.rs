@@ -70,6 +70,17 @@ impl Seen {
         Ok(found["mend"].as_str().unwrap_or_default().to_owned())
     }
 
+    /// This could not be examined, and these words say why.
+    pub fn unexamined(&self, what: &str, words: &str) -> Result<()> {
+        let all = self.report["unexamined"].as_array().cloned().unwrap_or_default();
+        let is = |one: &Value| {
+            one["what"].as_str().is_some_and(|said| said.starts_with(what))
+                && one["why"].as_str().is_some_and(|why| why.contains(words))
+        };
+        ensure!(all.iter().any(is), "no {what} with {words:?} in {:#}", self.report["unexamined"]);
+        Ok(())
+    }
+
     /// Exactly these, and the status that goes with them.
     pub fn only(&self, status: i32, codes: &[&str]) -> Result<()> {
         ensure!(self.codes() == codes, "{:?}, not {codes:?}: {:#}", self.codes(), self.report);
@@ -92,6 +103,17 @@ pub fn doctor_after(greyhound: &Greyhound, lines: &str, words: &str) -> Result<S
     let verb = greyhound.words(&format!("doctor -j {words}")).join(" ");
     let script = format!("set -e; {lines}\nexec {program} {verb}");
     Seen::of(&greyhound.host.try_exec(["unshare", "--mount", "sh", "-c", &script])?)
+}
+
+/// Types a whole cure of a setting, as it is printed, into a shell whose /etc/sysctl.d is its own. Then the setting is lost,
+/// and comes again from the file that was written, as it does at boot: that is what is returned.
+pub fn type_it(host: &Host, mend: &str) -> Result<String> {
+    let script = format!(
+        "set -e; mount -t tmpfs none /etc/sysctl.d; {{ {mend}; }} >/dev/null\n\
+         sed 's/=.*/=0/' /etc/sysctl.d/* | sysctl -q -p -\n\
+         sysctl -q -p /etc/sysctl.d/61-greyhound-local.conf\ncat /etc/sysctl.d/*"
+    );
+    Ok(host.exec(["unshare", "--mount", "sh", "-c", &script])?.stdout)
 }
 
 /// Rules of nftables on a host, in a chain of this hook.

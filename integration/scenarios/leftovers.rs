@@ -38,7 +38,7 @@ fn a_marked_leftover_with_another_remote_is_refused_and_named(world: &World) -> 
     let greyhound = Greyhound::new(world, &host, &declaration())?;
     let why = refused(&greyhound)?;
     let named = format!("gh-ams (ifindex {index}, gre, local 198.51.100.8 remote 203.0.113.99)");
-    ensure!(why.contains(&named) && why.contains("greyhound flush --orphans removes it"), "{why}");
+    ensure!(why.contains(&named) && why.contains("ip link delete gh-ams takes it away"), "{why}");
 
     greyhound.ends(0, "flush --orphans")?;
     look::nothing_of_ours(&host)?;

@@ -10,6 +10,7 @@ mod daemon_whole;
 mod doctor;
 mod doctor_host;
 mod doctor_kit;
+mod doctor_settings;
 mod documents;
 mod filter;
 mod filter_hands;
@@ -88,6 +89,7 @@ pub fn all() -> Vec<Scenario> {
         metrics::SCENARIOS,
         doctor::SCENARIOS,
         doctor_host::SCENARIOS,
+        doctor_settings::SCENARIOS,
         filter::SCENARIOS,
         filter_hands::SCENARIOS,
         store::SCENARIOS,

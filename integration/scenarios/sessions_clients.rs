@@ -100,7 +100,7 @@ fn a_strict_filter_that_would_drop_the_answers_is_refused_with_the_reason(world:
     fleet.client.host.sysctl("net.ipv4.conf.eth0.rp_filter", "1")?;
     let refused = fleet.client.ends(1, "connect unicast")?.stderr;
     ensure!(refused.contains("strict rp_filter on eth0 would drop what comes from 198.51.100."), "{refused}");
-    ensure!(refused.contains("set net.ipv4.conf.eth0.rp_filter to 2"), "{refused}");
+    ensure!(refused.contains("set net/ipv4/conf/eth0/rp_filter to 2"), "{refused}");
     ensure!(fleet.client.json(0, "session list")? == serde_json::json!([]));
     fleet.client.host.sysctl("net.ipv4.conf.eth0.rp_filter", "2")?;
     fleet.client.ends(0, "connect unicast")?;

@@ -93,9 +93,9 @@ fn order(context: &Context, args: &Args, quiet: Option<String>) -> Order {
     let (socket, declared) = context.door();
     let daemon = look::daemon(&socket, deadline);
     let (file, declared) =
-        theirs(context, &daemon, &socket, deadline).unwrap_or((context.file().to_owned(), declared));
+        theirs(context, &daemon.daemon, &socket, deadline).unwrap_or((context.file().to_owned(), declared));
     let declaration = declaration(file, declared);
-    let status: Box<dyn FnOnce() -> anyhow::Result<_> + Send> = match (&daemon, &declaration) {
+    let status: Box<dyn FnOnce() -> anyhow::Result<_> + Send> = match (&daemon.daemon, &declaration) {
         (Ok(Daemon::Runs(_)), _) => Box::new(move || Ok(Client::connect(&socket)?.status()?)),
         (_, Ok(Declaration::Good { config, .. })) => {
             let (context, config) = (context.clone(), config.clone());

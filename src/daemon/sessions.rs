@@ -15,7 +15,7 @@ use crate::api::Failure;
 use crate::api::dto::ConnectAsk;
 use crate::model::{
     DeviceCode, HolderName, HostName, HostRole, Kind, LeaseState, Path, Purpose, Role, Routes, SessionKey,
-    Tier, TunnelName, Underlay,
+    Tier, TunnelName, Underlay, sysctl,
 };
 use crate::probe::survey::Place as Offerer;
 use crate::reconcile::part::Me;
@@ -117,9 +117,10 @@ impl Keeper {
         if path.strict_rp && self.covers(termination, &path) {
             let link = self.last.as_ref().and_then(|look| look.observed.links.get(&path.link));
             let link = link.map_or("the link", |link| link.name.as_str());
+            let setting = sysctl::of_link(link, "rp_filter");
             return Err(Failure::Wrong(format!(
                 "strict rp_filter on {link} would drop what comes from {termination}, because that is routed into \
-                 tunnels: set net.ipv4.conf.{link}.rp_filter to 2"
+                 tunnels: set {setting} to 2"
             )));
         }
         Ok(path)

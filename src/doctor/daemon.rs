@@ -22,7 +22,10 @@ pub fn judge(facts: &Facts, report: &mut Report) {
         Daemon::Silent { socket, pid, seconds } => {
             let who =
                 pid.map_or_else(|| "who listens".to_owned(), |pid| format!("process {pid}, which listens"));
-            let evidence = format!("{who} on {}, has not answered within {seconds} s", socket.display());
+            let evidence = format!(
+                "{who} on {}, has answered neither of two questions in {seconds} s",
+                socket.display()
+            );
             report.find(Code::DaemonStuck, "daemon", evidence, mend(*pid));
         }
         Daemon::Other { theirs, ours } => {
@@ -46,7 +49,8 @@ fn answers(Runs { version, pid, capabilities: _, turns }: &Runs, ours: &str, rep
     report.examined.remove(&Code::DaemonStuck);
     if let Some(Turns::Silent { seconds }) = report.see(&[Code::DaemonStuck], "daemon", turns) {
         let pid = pid.as_ref().ok().copied();
-        let evidence = format!("it answers, but its loop has not answered a question within {seconds} s");
+        let evidence =
+            format!("it answers, but its loop has answered neither of two questions in {seconds} s");
         report.find(Code::DaemonStuck, "daemon", evidence, mend(pid));
     }
 }
@@ -86,6 +90,15 @@ mod tests {
         assert_eq!(codes(&Facts { daemon, ..healthy() }), ["daemon-stuck"]);
         let daemon = Ok(Daemon::Silent { socket: "/s".into(), pid: Some(7), seconds: 3 });
         assert_eq!(codes(&Facts { daemon, ..healthy() }), ["daemon-stuck"]);
+    }
+
+    #[test]
+    fn one_that_is_only_busy_is_no_finding() {
+        let daemon = runs("0.1.0", Err("it is busy: this and that".to_owned()));
+        let report = super::super::judge(&Facts { daemon, ..healthy() });
+        assert!(report.findings.is_empty() && !report.examined.contains(&Code::DaemonStuck), "{report:?}");
+        let told = report.unexamined.iter().find(|one| one.code == Code::DaemonStuck).unwrap();
+        assert_eq!(told.why, "it is busy: this and that");
     }
 
     #[test]

@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use crate::api::dto::StatusView;
+use ipnetwork::Ipv4Network;
+
+use crate::api::dto::{StatusView, TunnelView};
 use crate::config::Config;
-use crate::model::{Counters, Observed};
+use crate::model::{Counters, Observed, Path, SharedPool, Termination};
 
 /// An observation, or why there is none.
 pub type Seen<T> = Result<T, String>;
@@ -23,11 +25,31 @@ pub struct Facts {
     /// As the daemon shows it, or this process itself where none runs.
     pub status: Seen<StatusView>,
     pub host: Seen<Host>,
+    /// Chains of packet filters that drop what is forwarded unless a rule lets it pass: family, table and name of each.
+    pub forward: Seen<Vec<String>>,
     pub managers: Seen<Vec<Manager>>,
     pub clock: Seen<Clock>,
     pub store: Seen<Store>,
     pub inventory: Seen<Inventory>,
     pub trials: Seen<Trials>,
+}
+
+impl Facts {
+    /// The kernel's objects, and the tunnels among them.
+    pub fn tunnels(&self) -> Seen<(&Host, &[TunnelView])> {
+        let host = self.host.as_ref().map_err(Clone::clone)?;
+        let status = self.status.as_ref().map_err(Clone::clone)?;
+        Ok((host, &status.tunnels))
+    }
+
+    /// The kernel's objects, and what is declared for them.
+    pub fn declared(&self) -> Seen<(&Host, &Config)> {
+        let host = self.host.as_ref().map_err(Clone::clone)?;
+        match &self.declaration {
+            Ok(Declaration::Good { config, .. }) => Ok((host, config)),
+            _ => Err("there is no declaration to look at".to_owned()),
+        }
+    }
 }
 
 /// Who examines.
@@ -82,7 +104,7 @@ pub enum Daemon {
     Absent {
         socket: PathBuf,
     },
-    /// Somebody does, and does not answer.
+    /// Somebody does, and has answered neither of two questions within this time.
     Silent {
         socket: PathBuf,
         pid: Option<i32>,
@@ -103,7 +125,7 @@ pub struct Runs {
     pub version: String,
     pub pid: Seen<i32>,
     pub capabilities: Seen<Capabilities>,
-    /// Whether its loop answers, or for how many seconds it has not.
+    /// Whether its loop answers, or for how many seconds it has not, though it was asked twice.
     pub turns: Seen<Turns>,
 }
 
@@ -117,8 +139,28 @@ pub enum Turns {
 #[derive(Clone, Debug, Default)]
 pub struct Host {
     pub observed: Observed,
-    /// By name with dots, as in sysctl(8).
+    /// By name with slashes, as in `model::sysctl`.
     pub settings: BTreeMap<String, String>,
+}
+
+impl Host {
+    pub fn setting(&self, name: &str) -> Option<&str> {
+        self.settings.get(name).map(String::as_str)
+    }
+
+    /// The name of a link, for people.
+    pub fn named(&self, link: u32) -> &str {
+        self.observed.links.get(&link).map_or("?", |link| &link.name)
+    }
+
+    /// The tunnels that the kernel has a way for.
+    pub fn paths<'a>(
+        &'a self,
+        tunnels: &'a [TunnelView],
+    ) -> impl Iterator<Item = (&'a TunnelView, &'a Path)> {
+        let path = |tunnel: &'a TunnelView| Some((tunnel, self.observed.paths.get(&tunnel.remote?)?));
+        tunnels.iter().filter_map(path)
+    }
 }
 
 /// Another program that manages networks, running in this network namespace.
@@ -186,7 +228,18 @@ pub enum Inventory {
     Undeclared,
     Absent { path: PathBuf },
     Broken { path: PathBuf, error: String },
-    Read { path: PathBuf, problems: Vec<String> },
+    Read { path: PathBuf, problems: Vec<String>, stock: Stock },
+}
+
+/// What the inventory says of terminations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stock {
+    /// The pools for terminations, but for blocks: what is carved from those is a pool of its own.
+    pub pools: Vec<SharedPool>,
+    /// Those that devices offer.
+    pub offered: Vec<Termination>,
+    /// What it knows to be used elsewhere.
+    pub used: Vec<Ipv4Network>,
 }
 
 /// What came of probing tunnels.

@@ -34,9 +34,37 @@ impl<'a> Ini<'a> {
         self.file.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
+    /// The name of the folder that it is in.
+    pub fn folder(&self) -> String {
+        let folder = self.file.path.parent().and_then(|parent| parent.file_name());
+        folder.unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// It has not one byte, or is a link to /dev/null.
+    pub fn is_empty(&self) -> bool {
+        self.file.text.is_empty()
+    }
+
     /// Keys and values of all sections of this name, in their order.
     pub fn section<'s>(&'s self, name: &'s str) -> impl Iterator<Item = (&'a str, &'a str)> + 's {
         self.lines.iter().filter(move |(section, ..)| *section == name).map(|(_, key, value)| (*key, *value))
+    }
+
+    /// The last word on a key.
+    pub fn last(&self, section: &str, key: &str) -> Option<&'a str> {
+        let all = self.lines.iter().filter(|(in_section, found, _)| *in_section == section && *found == key);
+        all.map(|(.., value)| *value).next_back()
+    }
+
+    /// What this key asks of a name.
+    pub fn patterns(&self, section: &str, key: &str) -> Patterns<'a> {
+        let mut patterns = Patterns::default();
+        for (.., value) in
+            self.lines.iter().filter(|(in_section, found, _)| *in_section == section && *found == key)
+        {
+            patterns.add(value);
+        }
+        patterns
     }
 
     /// The names of the sections, in their order.
@@ -44,6 +72,41 @@ impl<'a> Ini<'a> {
         let mut names: Vec<_> = self.lines.iter().map(|(section, ..)| *section).collect();
         names.dedup();
         names
+    }
+
+    /// The same file with what these add to it.
+    pub fn with<'s>(&'s self, dropins: impl IntoIterator<Item = &'s Self>) -> Self {
+        let added = dropins.into_iter().flat_map(|dropin| &dropin.lines);
+        Self { file: self.file, lines: self.lines.iter().chain(added).copied().collect() }
+    }
+}
+
+/// Patterns of names, as a condition of systemd's (`net_condition_test_strv`, src/shared/net-condition.c).
+#[derive(Debug, Default)]
+pub struct Patterns<'a> {
+    wanted: Vec<&'a str>,
+    unwanted: Vec<&'a str>,
+}
+
+impl<'a> Patterns<'a> {
+    /// One more line: a list, a list of what is not wanted behind a `!`, or, empty, none of those before.
+    fn add(&mut self, value: &'a str) {
+        if value.is_empty() {
+            *self = Self::default();
+        } else if let Some(list) = value.strip_prefix('!') {
+            self.unwanted.extend(list.split_whitespace());
+        } else {
+            self.wanted.extend(value.split_whitespace());
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.wanted.is_empty() && self.unwanted.is_empty()
+    }
+
+    pub fn have(&self, name: &str) -> bool {
+        let any = |patterns: &[&str]| patterns.iter().any(|pattern| glob(pattern, name));
+        !any(&self.unwanted) && (self.wanted.is_empty() || any(&self.wanted))
     }
 }
 
@@ -56,20 +119,18 @@ pub fn is_no(value: &str) -> bool {
     ["0", "no", "n", "false", "f", "off"].contains(&value.to_ascii_lowercase().as_str())
 }
 
-/// Does one of these patterns have the name? With a `!` before them: does none?
-pub fn matches(patterns: &str, name: &str) -> bool {
-    let (inverted, patterns) = patterns.strip_prefix('!').map_or((false, patterns), |rest| (true, rest));
-    patterns.split_whitespace().any(|pattern| glob(pattern.as_bytes(), name.as_bytes())) != inverted
+/// `*` and `?`, as a shell has them.
+pub fn glob(pattern: &str, name: &str) -> bool {
+    globbed(pattern.as_bytes(), name.as_bytes())
 }
 
-/// `*` and `?`, as a shell has them.
-fn glob(pattern: &[u8], name: &[u8]) -> bool {
+fn globbed(pattern: &[u8], name: &[u8]) -> bool {
     match (pattern.split_first(), name.split_first()) {
         (None, None) => true,
-        (Some((b'*', rest)), None) => glob(rest, name),
-        (Some((b'*', rest)), Some((_, left))) => glob(rest, name) || glob(pattern, left),
-        (Some((b'?', rest)), Some((_, left))) => glob(rest, left),
-        (Some((wanted, rest)), Some((found, left))) => wanted == found && glob(rest, left),
+        (Some((b'*', rest)), None) => globbed(rest, name),
+        (Some((b'*', rest)), Some((_, left))) => globbed(rest, name) || globbed(pattern, left),
+        (Some((b'?', rest)), Some((_, left))) => globbed(rest, left),
+        (Some((wanted, rest)), Some((found, left))) => wanted == found && globbed(rest, left),
         (None, Some(_)) | (Some(_), None) => false,
     }
 }
@@ -79,17 +140,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_match_as_in_a_shell() {
-        for (patterns, name, expected) in [
-            ("gh-*", "gh-ams", true),
-            ("gh-*", "eth0", false),
-            ("e* gh-?ms", "gh-ams", true),
-            ("!eth0 lo", "gh-ams", true),
-            ("!eth0 lo", "lo", false),
-            ("*", "lo", true),
-            ("", "lo", false),
+    fn names_match_as_in_a_shell_and_lines_add_up() {
+        for (lines, name, expected) in [
+            (&["gh-*"][..], "gh-ams", true),
+            (&["gh-*"], "eth0", false),
+            (&["e* gh-?ms"], "gh-ams", true),
+            (&["!eth0 lo"], "gh-ams", true),
+            (&["!eth0 lo"], "lo", false),
+            (&["*"], "lo", true),
+            (&["eth0", "lo"], "lo", true),
+            (&["*", "!lo"], "lo", false),
+            (&["lo", "", "eth0"], "lo", false),
+            (&["eth0", ""], "lo", true),
         ] {
-            assert_eq!(matches(patterns, name), expected, "{patterns} {name}");
+            let mut patterns = Patterns::default();
+            lines.iter().for_each(|line| patterns.add(line));
+            assert_eq!(patterns.have(name), expected, "{lines:?} {name}");
         }
     }
 
@@ -99,6 +165,7 @@ mod tests {
         let file = ConfigFile { path: "/a/b.conf".into(), text };
         let ini = Ini::read(&file);
         assert_eq!(ini.section("A").collect::<Vec<_>>(), [("x", "1"), ("y", "2"), ("x", "4")]);
+        assert_eq!((ini.last("A", "x"), ini.last("A", "z")), (Some("4"), None));
         assert_eq!((ini.sections(), ini.base()), (vec!["A", "B", "A"], "b.conf".to_owned()));
     }
 }

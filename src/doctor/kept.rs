@@ -56,7 +56,7 @@ fn inventory(facts: &Facts, report: &mut Report) {
         Inventory::Broken { path, error } => {
             report.find(Code::Inventory, path.display().to_string(), error, "greyhound inventory check");
         }
-        Inventory::Read { path, problems } => {
+        Inventory::Read { path, problems, stock: _ } => {
             if let Some(first) = problems.first() {
                 let evidence = format!("{} problem(s), the first: {first}", problems.len());
                 report.find(
@@ -110,12 +110,13 @@ mod tests {
     #[test]
     fn an_inventory_must_be_there_and_fit_together() {
         let path = || "/i.db".into();
+        let read = |problems| Inventory::Read { path: path(), problems, stock: Default::default() };
         for (inventory, found) in [
             (Inventory::Undeclared, false),
             (Inventory::Absent { path: path() }, true),
             (Inventory::Broken { path: path(), error: "damaged".into() }, true),
-            (Inventory::Read { path: path(), problems: vec![] }, false),
-            (Inventory::Read { path: path(), problems: vec!["session a refers to b".into()] }, true),
+            (read(vec![]), false),
+            (read(vec!["session a refers to b".into()]), true),
         ] {
             let expected: &[&str] = if found { &["inventory"] } else { &[] };
             assert_eq!(

@@ -11,13 +11,17 @@
 //! | `kept` | the declaration, the store, the inventory (pure) |
 //! | `daemon` | the daemon: its release, its loop (pure) |
 //! | `tunnels` | the tunnels' states, orphans (pure) |
-//! | `routing` | routes, rules, filters, forwarding, addresses (pure) |
+//! | `routing` | routes, rules, forwarding (pure) |
+//! | `strict` | reverse path filters, of the links below tunnels and of tunnels' own (pure) |
+//! | `addresses` | addresses for terminations in foreign hands (pure) |
+//! | `settings` | commands that put a setting of the kernel right (pure) |
 //! | `ways` | what probes found on the way to each other end (pure) |
-//! | `managers`, `ini` | other programs that manage networks, and their files (pure) |
+//! | `managers`, `networkd`, `network_manager`, `ini` | other programs that manage networks, and their files (pure) |
 //! | [`look`] | gathers the facts; changes nothing, and ends in time |
 //!
 //! What was not observed is never a finding: the report says that it could not be examined, and why.
 
+mod addresses;
 pub mod code;
 mod daemon;
 pub mod facts;
@@ -26,9 +30,13 @@ mod kept;
 pub mod look;
 mod machine;
 mod managers;
+mod network_manager;
+mod networkd;
 pub mod render;
 pub mod report;
 mod routing;
+mod settings;
+mod strict;
 pub mod table;
 mod tunnels;
 mod ways;
@@ -48,6 +56,8 @@ pub fn judge(facts: &Facts) -> Report {
         daemon::judge,
         tunnels::judge,
         routing::judge,
+        strict::judge,
+        addresses::judge,
         ways::judge,
         managers::judge,
     ] {

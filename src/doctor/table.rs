@@ -101,7 +101,7 @@ pub const TABLE: [Entry; 29] = [
         Error,
         [
             "The daemon is there and its loop does nothing: tunnels stay, but nothing is repaired, moved or leased.",
-            "a question to the daemon's loop that is not answered in time",
+            "two questions to the daemon's loop, 10 s apart, of which it answers neither in time",
             "`systemctl restart greyhound`: the tunnels stay; before that, keep its journal",
         ],
     ),
@@ -161,10 +161,10 @@ pub const TABLE: [Entry; 29] = [
         "gre-blocked",
         Error,
         [
-            "The other end answers, but nothing comes through the tunnel: IP protocol 47 is dropped on the way or at an end, \
-         or the other end has no such tunnel and does not say so.",
-            "ICMP and STAMP to the remote are answered, probes through the tunnel are not, and its receive counter stands \
-         still while its send counter grows",
+            "The other end answers, but not through the tunnel: IP protocol 47 is dropped on the way or at an end, in one \
+         direction or in both, or the other end has no such tunnel and does not say so.",
+            "ICMP and STAMP to the remote are answered, probes through the tunnel are not, and nothing ever came through it; or \
+         something did, and the daemon, to whom its other end used to answer, calls it down",
             "let protocol 47 pass both ways between the two addresses, in every firewall on the way",
         ],
     ),
@@ -194,10 +194,13 @@ pub const TABLE: [Entry; 29] = [
         "rp-filter-strict",
         Error,
         [
-            "The link drops what comes in from addresses that are routed into a tunnel; so it drops the outer packets of \
-         that tunnel's remote.",
-            "net.ipv4.conf.*.rp_filter of the link to the remote is 1, and a tunnel's route covers the remote",
-            "set net.ipv4.conf.LINK.rp_filter to 2",
+            "The link drops what comes in from addresses to which packets leave by another link: below a tunnel the outer \
+         packets of a remote that is routed into a tunnel, on a tunnel's own link what comes out of it and goes back another \
+         way.",
+            "the larger of rp_filter of the link and of all is 1, and a tunnel's route covers the remote; or the link is that of \
+         a tunnel for groups, or of one for whose routes another tunnel wins",
+            "set net/ipv4/conf/LINK/rp_filter to 2; for a tunnel's own link net/ipv4/conf/default/rp_filter as well, which it \
+         begins with when it is made anew",
         ],
     ),
     entry(
@@ -206,8 +209,9 @@ pub const TABLE: [Entry; 29] = [
         Error,
         [
             "This edge box takes packets out of tunnels and passes none of them on.",
-            "net.ipv4.ip_forward, and net.ipv4.conf.*.forwarding of the tunnels and of their underlay links",
-            "set net.ipv4.ip_forward to 1",
+            "net/ipv4/ip_forward, and net/ipv4/conf/*/forwarding of the tunnels and of their underlay links; of packet \
+         filters that drop what is forwarded, as Docker's do, it is only said that their rules were not examined",
+            "set net/ipv4/ip_forward to 1",
         ],
     ),
     probed(
@@ -258,10 +262,11 @@ pub const TABLE: [Entry; 29] = [
         "foreign-address",
         Warning,
         [
-            "Somebody else put an address of our pools on this host. It is never leased as long as it is there; if it is \
-         leased elsewhere, two hosts have it.",
-            "all addresses of this host that lie in declared pools and have not greyhound's marks",
-            "take it off, or exclude it from the pool",
+            "Somebody else put an address for terminations on this host. From this host's own pools it is never leased as long \
+         as it is there; if it is leased elsewhere, two hosts have it.",
+            "all addresses of this host that have not greyhound's marks and lie in a pool for terminations: declared, of the \
+         inventory, or the edge box's own prefixes",
+            "exclude it from the pool, or take it off where nothing else hangs on it",
         ],
     ),
     entry(

@@ -67,13 +67,21 @@ pub fn healthy() -> Facts {
         declaration: declared(TUNNEL),
         daemon: Ok(Daemon::Runs(runs)),
         status: Ok(status()),
-        host: Ok(host()),
+        host: Ok(well()),
+        forward: Ok(Vec::new()),
         managers: Ok(Vec::new()),
         clock: Ok(Clock { now_ms: 1_000_000, synchronised: true, most_us: 500 }),
         store: Ok(Store::Fine { directory: "/var/lib/greyhound".into(), network: None, newest: None }),
         inventory: Ok(Inventory::Undeclared),
         trials: Ok(Trials { tunnels: [("ams".to_owned(), Ok(trial()))].into(), left_out: 0 }),
     }
+}
+
+/// The same host, but for this.
+pub fn host(change: impl FnOnce(&mut Host)) -> Facts {
+    let mut facts = healthy();
+    change(facts.host.as_mut().unwrap());
+    facts
 }
 
 fn status() -> StatusView {
@@ -111,7 +119,7 @@ pub fn trial() -> Trial {
     }
 }
 
-fn host() -> Host {
+fn well() -> Host {
     let gre = model::Gre::new(model::Tuple { local: LOCAL, remote: REMOTE, key: None });
     let links =
         [link(1, "lo", LinkKind::Other(String::new())), link(2, "eth0", LinkKind::Other("veth".to_owned()))];
@@ -130,8 +138,8 @@ fn host() -> Host {
         rules: [rule()].into(),
         paths: [(REMOTE, path)].into(),
     };
-    let settings = [("ip_forward", "1"), ("conf.all.rp_filter", "0"), ("conf.eth0.rp_filter", "1")];
-    let settings = settings.map(|(name, value)| (format!("net.ipv4.{name}"), value.to_owned())).into();
+    let settings = [("ip_forward", "1"), ("conf/all/rp_filter", "0"), ("conf/eth0/rp_filter", "1")];
+    let settings = settings.map(|(name, value)| (format!("net/ipv4/{name}"), value.to_owned())).into();
     Host { observed, settings }
 }
 
@@ -194,6 +202,7 @@ fn what_was_not_seen_is_never_a_finding() {
         daemon: not(),
         status: not(),
         host: not(),
+        forward: not(),
         managers: not(),
         clock: not(),
         store: not(),

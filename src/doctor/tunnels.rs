@@ -8,6 +8,7 @@ use super::report::Report;
 use crate::api::dto::{StatusView, TunnelState, TunnelView};
 use crate::config::Config;
 use crate::model::{Local, TunnelName};
+use crate::plan::render::removal;
 
 pub fn judge(facts: &Facts, report: &mut Report) {
     let codes = [Code::TunnelRefused, Code::TunnelHeld, Code::TunnelDrifted, Code::Orphan];
@@ -19,7 +20,7 @@ pub fn judge(facts: &Facts, report: &mut Report) {
         state(tunnel, daemon, report);
     }
     for orphan in orphans {
-        report.find(Code::Orphan, first_words(orphan), format!("the kernel has: {orphan}"), remove(orphan));
+        report.find(Code::Orphan, first_words(orphan), format!("the kernel has: {orphan}"), removal(orphan));
     }
 }
 
@@ -77,17 +78,6 @@ fn first_words(orphan: &str) -> String {
     orphan.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
 }
 
-/// An orphan is told in iproute2's words.
-fn remove(orphan: &str) -> String {
-    match orphan.split_once(' ') {
-        Some(("link", link)) => {
-            format!("ip link delete {}", link.split_whitespace().next().unwrap_or_default())
-        }
-        Some((object, rest)) => format!("ip {object} delete {rest}"),
-        None => "greyhound status".to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::tests::{TUNNEL, codes, declared, healthy};
@@ -139,9 +129,5 @@ mod tests {
         let report = super::super::judge(&facts);
         assert_eq!(report.findings[0].about, "link gh-lost");
         assert_eq!(report.findings[0].mend, "ip link delete gh-lost");
-        assert_eq!(
-            remove("route 10.0.0.0/8 dev x table 4700"),
-            "ip route delete 10.0.0.0/8 dev x table 4700"
-        );
     }
 }

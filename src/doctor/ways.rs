@@ -3,7 +3,7 @@
 use super::code::Code;
 use super::facts::{Asked, Declaration, Facts, Seen, Size, Trial, Trials};
 use super::report::Report;
-use crate::api::dto::TunnelView;
+use crate::api::dto::{ProbeView, TunnelView};
 
 /// What is found out by probes of the way itself, and by large packets.
 const WAY: [Code; 4] = [Code::GreRefused, Code::GreBlocked, Code::NoReturnRoute, Code::RemoteSilent];
@@ -28,26 +28,32 @@ pub fn judge(facts: &Facts, report: &mut Report) {
 
 fn way(tunnel: &TunnelView, trial: &Trial, report: &mut Report) {
     let about = format!("tunnel {}", tunnel.name);
-    let Trial { inside, own, plain, counters: (before, after), said, .. } = trial;
+    let Trial { inside, own, plain, counters: (_, after), said, .. } = trial;
     if inside.answered > 0 {
         return;
     }
     if inside.sent == 0 {
         return report.not(&WAY, &about, "no probe could be sent through the tunnel");
     }
-    let came = after.rx_packets.saturating_sub(before.rx_packets);
     let (local, remote) = ends(trial);
     if !said.is_empty() {
         let said = said.iter().cloned().collect::<Vec<_>>().join("; ");
         let evidence = format!("of GRE packets from {local} to {remote} was said: {said}; {}", told(trial));
         let mend = format!("on the other end: ip tunnel show | grep {local}; nft list ruleset");
         report.find(Code::GreRefused, about, evidence, mend);
-    } else if came > 0 {
-        // A peer that answers no probes, and sends: the tunnel works.
+    } else if came(trial) > 0 {
+        let words = "packets of the other end arrive, none of ours is answered";
+        let unknown = format!("{words}: whether ours reach it, or it answers no probes, cannot be seen");
+        blocked(tunnel, trial, words, &unknown, report);
+    } else if own.answered > 0 && after.rx_packets == 0 {
+        report.find(Code::GreBlocked, about, told(trial), pass(trial));
     } else if own.answered > 0 {
-        let mend =
-            format!("let IP protocol 47 pass between {local} and {remote}: nft list ruleset | grep -w gre");
-        report.find(Code::GreBlocked, about, told(trial), mend);
+        let unknown = format!(
+            "{} packet(s) came through the tunnel since it was made, none while it was probed: it may be idle, and its \
+             other end may answer no probes",
+            after.rx_packets
+        );
+        blocked(tunnel, trial, "the other end answers outside the tunnel alone", &unknown, report);
     } else if let Some((source, _)) = plain.as_ref().filter(|(_, plain)| plain.answered > 0) {
         let mend =
             format!("in the underlay: ip route add {local}/32 via {source}; or a route for its whole pool");
@@ -55,6 +61,33 @@ fn way(tunnel: &TunnelView, trial: &Trial, report: &mut Report) {
     } else {
         report.find(Code::RemoteSilent, about, told(trial), format!("traceroute -n {remote}"));
     }
+}
+
+/// A few packets more or less prove nothing of a peer that may answer no probes. The daemon knows whether it did.
+fn blocked(tunnel: &TunnelView, trial: &Trial, words: &str, unknown: &str, report: &mut Report) {
+    let about = format!("tunnel {}", tunnel.name);
+    let Some(ProbeView { liveness, liveness_why, .. }) = &tunnel.probe else {
+        let why = format!("{unknown}; no daemon runs that would have asked it before");
+        return report.not(&[Code::GreBlocked], &about, &why);
+    };
+    if liveness != "down" {
+        let why = format!("{unknown}; to the daemon it is {liveness}");
+        return report.not(&[Code::GreBlocked], &about, &why);
+    }
+    let why = liveness_why.as_ref().map(|why| format!(", {why}")).unwrap_or_default();
+    let evidence = format!("{words}: {}; to the daemon it is down{why}", told(trial));
+    report.find(Code::GreBlocked, about, evidence, pass(trial));
+}
+
+fn pass(trial: &Trial) -> String {
+    let (local, remote) = ends(trial);
+    format!("let IP protocol 47 pass between {local} and {remote}: nft list ruleset | grep -w gre")
+}
+
+/// Packets that came through the tunnel while it was probed.
+fn came(trial: &Trial) -> u64 {
+    let (before, after) = &trial.counters;
+    after.rx_packets.saturating_sub(before.rx_packets)
 }
 
 fn ends(trial: &Trial) -> (String, String) {
@@ -70,10 +103,7 @@ fn told(trial: &Trial) -> String {
     if let Some((source, plain)) = plain {
         text += &format!(" and {} from {source}", asked(plain));
     }
-    let (sent, came) = (
-        after.tx_packets - before.tx_packets.min(after.tx_packets),
-        after.rx_packets - before.rx_packets.min(after.rx_packets),
-    );
+    let (sent, came) = (after.tx_packets.saturating_sub(before.tx_packets), came(trial));
     text + &format!(
         "; through the tunnel, {} were answered; meanwhile {link} sent {sent} packet(s) and received {came}, {} since it was made",
         asked(inside),
@@ -153,10 +183,30 @@ mod tests {
         Facts { trials: Ok(trials), ..healthy() }
     }
 
-    /// Nothing comes back through the tunnel.
+    /// Nothing comes back through the tunnel, nor ever did.
     fn dead(trial: &mut Trial) {
         trial.inside = asked_and(6, 0);
-        trial.counters.1 = Counters { tx_packets: trial.counters.0.tx_packets + 6, ..trial.counters.0 };
+        let (before, after) = &mut trial.counters;
+        before.rx_packets = 0;
+        *after = Counters { tx_packets: before.tx_packets + 6, ..*before };
+    }
+
+    /// The same, and what the daemon says of it.
+    fn known(facts: Facts, liveness: &str) -> Facts {
+        let mut facts = facts;
+        let liveness_why = (liveness == "down").then(|| "no answer through the tunnel for 1.05 s".to_owned());
+        let liveness = liveness.to_owned();
+        let probe = ProbeView { liveness, liveness_why, ..crate::api::tests::probe(false) };
+        facts.status.as_mut().unwrap().tunnels[0].probe = Some(probe);
+        facts
+    }
+
+    /// Nothing is found, and this is why it could not be examined whether GRE is blocked.
+    fn why_not(facts: &Facts) -> String {
+        let report = super::super::judge(facts);
+        assert!(report.findings.is_empty(), "{report:?}");
+        let mut told = report.unexamined.into_iter().filter(|one| one.code == Code::GreBlocked);
+        told.next().unwrap().why
     }
 
     #[test]
@@ -173,17 +223,49 @@ mod tests {
         assert_eq!(
             report.findings[0].evidence,
             "203.0.113.1 answered 6 of 6 probes from 198.51.100.8 and 6 of 6 probes from 192.0.2.10; through the \
-             tunnel, 0 of 6 probes were answered; meanwhile gh-ams sent 6 packet(s) and received 0, 5 since it was made"
+             tunnel, 0 of 6 probes were answered; meanwhile gh-ams sent 6 packet(s) and received 0, 0 since it was made"
         );
     }
 
     #[test]
-    fn a_peer_that_answers_no_probe_but_sends_is_no_finding() {
-        let facts = tried(|trial| {
-            dead(trial);
-            trial.counters.1.rx_packets += 3;
-        });
-        assert!(codes(&facts).is_empty());
+    fn one_direction_that_is_blocked_is_seen_by_who_knows_that_the_peer_answers() {
+        let sends = || {
+            tried(|trial| {
+                dead(trial);
+                trial.counters.1.rx_packets += 3;
+            })
+        };
+        let report = super::super::judge(&known(sends(), "down"));
+        assert_eq!(report.findings.len(), 1, "{report:?}");
+        assert_eq!(report.findings[0].code, Code::GreBlocked);
+        let evidence = &report.findings[0].evidence;
+        assert!(
+            evidence.starts_with("packets of the other end arrive, none of ours is answered: "),
+            "{evidence}"
+        );
+        assert!(
+            evidence.contains("received 3, 3 since it was made; to the daemon it is down, "),
+            "{evidence}"
+        );
+        assert!(why_not(&known(sends(), "silent")).ends_with("; to the daemon it is silent"));
+        assert!(why_not(&sends()).ends_with("no daemon runs that would have asked it before"));
+    }
+
+    #[test]
+    fn an_idle_tunnel_whose_peer_answers_no_probe_is_not_called_blocked() {
+        let idle = || {
+            tried(|trial| {
+                dead(trial);
+                trial.counters.0.rx_packets = 40;
+                trial.counters.1.rx_packets = 40;
+            })
+        };
+        assert!(
+            why_not(&idle())
+                .starts_with("40 packet(s) came through the tunnel since it was made, none while")
+        );
+        assert!(why_not(&known(idle(), "silent")).ends_with("to the daemon it is silent"));
+        assert_eq!(codes(&known(idle(), "down")), ["gre-blocked"]);
     }
 
     #[test]

@@ -16,6 +16,7 @@
 //! | [`role`] | what a host is to the inventory |
 //! | [`session`] | the agreement between a client host and a device |
 //! | [`stock`] | the inventory's pools, addresses used elsewhere, terminations, seats |
+//! | [`sysctl`] | the names of this host's settings |
 //! | [`event`] | something that happened |
 //! | [`tally`] | what the daemon has counted |
 //! | [`state`] | desired, observed and owned: what `plan` stands on |
@@ -35,6 +36,7 @@ pub mod role;
 pub mod session;
 pub mod state;
 pub mod stock;
+pub mod sysctl;
 pub mod tally;
 pub mod tunnel;
 

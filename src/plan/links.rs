@@ -265,7 +265,7 @@ fn describe(link: &Link, owners: &Ownerships<'_>) -> String {
         }
         Ownership::Orphan => format!(
             "{name} (ifindex {index}, {what}), which is marked as greyhound's but claimed by no tunnel: \
-             if it is a leftover, greyhound flush --orphans removes it"
+             if it is a leftover, ip link delete {name} takes it away"
         ),
         Ownership::Foreign => format!(
             "{name} (ifindex {index}, {what}), which is not greyhound's: remove it, or declare another tunnel"

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ipnetwork::Ipv4Network;
 
-use crate::model::{Desired, Observed, TunnelName, kernel, marks};
+use crate::model::{Desired, Observed, TunnelName, kernel, marks, sysctl};
 
 /// A link with a strict reverse-path filter looks the source of what comes in up without our mark. If that source is
 /// routed into a tunnel, it would not leave by this link, and the packet is dropped: so are all outer packets of a
@@ -19,10 +19,11 @@ pub fn strict_filters(desired: &Desired, observed: &Observed) -> Vec<String> {
             (kernel::covering(&into, remote, path), observed.links.get(&path.link))
         {
             let name = &link.name;
+            let setting = sysctl::of_link(name, "rp_filter");
             notes.entry(path.link).or_insert_with(|| {
                 format!(
                     "strict rp_filter on {name} drops answers whose source is routed into a tunnel, as {remote} is \
-                     into {tunnel}: set net.ipv4.conf.{name}.rp_filter to 2"
+                     into {tunnel}: set {setting} to 2"
                 )
             });
         }

@@ -26,12 +26,27 @@ pub fn text(plan: &Plan, observed: &Observed) -> String {
         }
     }
     for orphan in orphans(&plan.orphans, observed) {
-        let _ = writeln!(out, "? {orphan}: an orphan; greyhound flush --orphans removes it");
+        let removal = removal(&orphan);
+        let _ = writeln!(
+            out,
+            "? {orphan}: an orphan; {removal} takes it away, greyhound flush --orphans all that is greyhound's"
+        );
     }
     for note in &plan.notes {
         let _ = writeln!(out, "# {note}");
     }
     out
+}
+
+/// The command that takes one orphan away, which is told in iproute2's words.
+pub fn removal(orphan: &str) -> String {
+    match orphan.split_once(' ') {
+        Some(("link", link)) => {
+            format!("ip link delete {}", link.split_whitespace().next().unwrap_or_default())
+        }
+        Some((object, rest)) => format!("ip {object} delete {rest}"),
+        None => "greyhound status".to_owned(),
+    }
 }
 
 /// How many steps of each sort, in one line. `more`: what is changed besides.

@@ -136,12 +136,12 @@ impl Ear {
         listening(&[UNREACHABLE]).map(Self)
     }
 
-    /// What was said so far: by destination, in a phrase.
-    pub fn heard(self) -> BTreeMap<Ipv4Addr, BTreeSet<String>> {
+    /// What was said so far: by the packets' outer addresses, ours first, in a phrase.
+    pub fn heard(self) -> BTreeMap<(Ipv4Addr, Ipv4Addr), BTreeSet<String>> {
         let mut all: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
         hear(&self.0, Duration::ZERO, |heard| {
-            if let Heard::Gre { from, to, cause } = heard {
-                all.entry(to).or_default().insert(cause.said_by(from));
+            if let Heard::Gre { from, pair, cause } = heard {
+                all.entry(pair).or_default().insert(cause.said_by(from));
             }
             false
         });

@@ -38,8 +38,8 @@ pub enum Heard {
     Reply { from: Ipv4Addr, ident: u16, sequence: u16 },
     /// An echo request is too big for the next link, which carries `mtu` bytes.
     TooBig { from: Ipv4Addr, to: Ipv4Addr, ident: u16, mtu: u32 },
-    /// A GRE packet to this address is not taken.
-    Gre { from: Ipv4Addr, to: Ipv4Addr, cause: Cause },
+    /// A GRE packet between these outer addresses, ours first, is not taken.
+    Gre { from: Ipv4Addr, pair: (Ipv4Addr, Ipv4Addr), cause: Cause },
 }
 
 /// An echo request that makes a packet of `size` bytes; [`SMALL`] or more.
@@ -63,10 +63,10 @@ pub fn read(packet: &[u8]) -> Option<Heard> {
     match kind {
         ECHO_REPLY => Some(Heard::Reply { from, ident: word(message, 4)?, sequence: word(message, 6)? }),
         UNREACHABLE => {
-            let (_, to, protocol, quoted) = split(message.get(8..)?)?;
+            let (source, to, protocol, quoted) = split(message.get(8..)?)?;
             match protocol {
                 PROTOCOL_GRE if REFUSING.contains(&code) => {
-                    Some(Heard::Gre { from, to, cause: Cause::new(kind, code) })
+                    Some(Heard::Gre { from, pair: (source, to), cause: Cause::new(kind, code) })
                 }
                 PROTOCOL_ICMP if code == TOO_BIG => {
                     Some(Heard::TooBig { from, to, ident: word(quoted, 4)?, mtu: word(message, 6)?.into() })
@@ -151,7 +151,8 @@ mod tests {
 
         let gre = packet(HERE, THERE, PROTOCOL_GRE, &[0; 8]);
         let heard = read(&error(3, 0, &gre));
-        assert_eq!(heard, Some(Heard::Gre { from: ROUTER, to: THERE, cause: Cause::new(UNREACHABLE, 3) }));
+        let cause = Cause::new(UNREACHABLE, 3);
+        assert_eq!(heard, Some(Heard::Gre { from: ROUTER, pair: (HERE, THERE), cause }));
         assert_eq!(read(&error(TOO_BIG, 1400, &gre)), None, "it is not the protocol that is refused");
         assert_eq!(read(&error(1, 0, &gre)), None, "the host cannot be reached by any");
     }

@@ -3,10 +3,10 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::super::facts::{Inventory, Newest, Seen, Store};
+use super::super::facts::{Inventory, Newest, Seen, Stock, Store};
 use super::sentence;
 use crate::inventory::{self, Sqlite, change};
-use crate::registry::pools;
+use crate::registry::{Registry, pools};
 use crate::sqlite::{self, Error as File};
 use crate::store::{self, State};
 use crate::{model, reconcile};
@@ -81,8 +81,21 @@ pub fn inventory(path: Option<PathBuf>) -> Seen<Inventory> {
     }
     let read = Sqlite::open_as_it_is(&path).and_then(|inventory| change::read(&inventory));
     match read {
-        Ok(registry) => Ok(Inventory::Read { path, problems: pools::problems(&registry) }),
+        Ok(registry) => {
+            Ok(Inventory::Read { path, problems: pools::problems(&registry), stock: stock(&registry) })
+        }
         Err(inventory::Error::File(error @ File::Denied { .. })) => Err(sentence(error)),
         Err(error) => Ok(Inventory::Broken { path, error: sentence(error) }),
+    }
+}
+
+fn stock(registry: &Registry) -> Stock {
+    let pools = registry.pools.values().map(|pool| &pool.value);
+    let leased =
+        |pool: &&model::SharedPool| pool.pool.purpose == model::Purpose::Termination && pool.carve.is_none();
+    Stock {
+        pools: pools.filter(leased).cloned().collect(),
+        offered: registry.terminations.values().map(|offered| offered.value.clone()).collect(),
+        used: registry.used.values().map(|used| used.value.prefix).collect(),
     }
 }

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::super::facts::{Asker, Capabilities, Clock, Gre, Seen};
+use crate::model::sysctl;
 use crate::sys;
 
 /// By this name the kernel asks for what makes GRE links (`rtnl_link_ops_get`, net/core/rtnetlink.c).
@@ -17,6 +18,9 @@ const LOADED: &str = "/sys/module/ip_gre";
 
 /// There in the network namespaces that have GRE's own link, loaded or built in.
 const LINK: &str = "/sys/class/net/gre0";
+
+/// A folder for each kernel whose modules are installed here.
+const MODULES: &str = "/lib/modules";
 
 pub fn asker() -> Asker {
     Asker {
@@ -44,6 +48,15 @@ pub fn gre() -> Seen<Gre> {
     if Path::new(LOADED).exists() || Path::new(LINK).exists() {
         return Ok(Gre::Loaded);
     }
+    let release = release()?;
+    let modules = Path::new(MODULES).join(&release);
+    if !modules.exists() {
+        let modules = modules.display();
+        return Err(format!(
+            "ip_gre is not loaded, and {modules} is not here to look for it, as in a container: the kernel loads it from \
+             where it was booted"
+        ));
+    }
     let mut modprobe = Command::new("modprobe");
     modprobe.args(["--dry-run", "--verbose", ALIAS]).stdin(Stdio::null());
     // An ordinary user's PATH often lacks it.
@@ -62,7 +75,6 @@ pub fn gre() -> Seen<Gre> {
         (true, false) => out,
         (true, true) => "nothing, and would load nothing, as where ip_gre is blacklisted".to_owned(),
     };
-    let release = release().unwrap_or_else(|_| "this kernel".to_owned());
     Ok(Gre::Missing {
         tried: format!("{release}: ip_gre is not loaded, and `modprobe --dry-run {ALIAS}` says: {says}"),
     })
@@ -70,17 +82,12 @@ pub fn gre() -> Seen<Gre> {
 
 /// What matters of the settings of these links, and of all.
 pub fn settings(links: &BTreeSet<String>) -> BTreeMap<String, String> {
-    let of = |link: &str| ["rp_filter", "forwarding"].map(|name| format!("conf.{link}.{name}"));
+    let of = |link: &str| ["rp_filter", "forwarding"].map(|key| sysctl::of_link(link, key));
     let names = links.iter().map(String::as_str).chain(["all"]).flat_map(of);
-    let names = names.chain(["ip_forward".to_owned()]);
+    let names = names.chain([sysctl::FORWARD.to_owned()]);
     let value = |name: String| {
-        // A dot within a link's name is none of the separators: the prefix and the suffix have them all.
-        let path = match name.strip_prefix("conf.").and_then(|rest| rest.rsplit_once('.')) {
-            Some((link, key)) => format!("/proc/sys/net/ipv4/conf/{link}/{key}"),
-            None => format!("/proc/sys/net/ipv4/{name}"),
-        };
-        let text = fs::read_to_string(path).ok()?;
-        Some((format!("net.ipv4.{name}"), text.trim().to_owned()))
+        let text = fs::read_to_string(format!("/proc/sys/{name}")).ok()?;
+        Some((name, text.trim().to_owned()))
     };
     names.filter_map(value).collect()
 }
@@ -113,9 +120,9 @@ mod tests {
     #[test]
     fn settings_are_named_as_sysctl_names_them() {
         let settings = settings(&["lo".to_owned(), "none".to_owned()].into());
-        assert!(settings.contains_key("net.ipv4.ip_forward"));
-        assert!(settings.contains_key("net.ipv4.conf.lo.rp_filter"));
-        assert!(settings.contains_key("net.ipv4.conf.all.rp_filter"));
-        assert!(!settings.contains_key("net.ipv4.conf.none.rp_filter"));
+        assert!(settings.contains_key("net/ipv4/ip_forward"));
+        assert!(settings.contains_key("net/ipv4/conf/lo/rp_filter"));
+        assert!(settings.contains_key("net/ipv4/conf/all/rp_filter"));
+        assert!(!settings.contains_key("net/ipv4/conf/none/rp_filter"));
     }
 }

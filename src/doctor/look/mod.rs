@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `mod` | in which order; every look on a thread of its own, with a limit |
 //! | `machine` | the kernel, capabilities, settings, the clock |
+//! | `filters` | packet filters of what is forwarded |
 //! | `managers` | other programs that manage networks, and their files |
 //! | `daemon` | the daemon, by its socket |
 //! | `kept` | the store and the inventory |
 //! | `ways` | probes of the tunnels and of the ways to their other ends |
 
 mod daemon;
+mod filters;
 mod kept;
 mod machine;
 mod managers;
@@ -21,13 +23,13 @@ use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
-use super::facts::{Daemon, Declaration, Facts, Host, Inventory, Seen, Store};
+use super::facts::{Declaration, Facts, Host, Inventory, Seen, Store};
 use crate::api::dto::{StatusView, TunnelView};
 use crate::config::Config;
 use crate::model::STAMP_PORT;
 use crate::netlink::Netlink;
 
-pub use daemon::ask as daemon;
+pub use daemon::{First, ask as daemon};
 pub use ways::{MOST_LARGE, MOST_SMALL, MOST_TUNNELS};
 
 /// How long one look may take that asks this machine alone.
@@ -36,7 +38,7 @@ const LOOK: Duration = Duration::from_secs(4);
 /// What is asked for.
 pub struct Order {
     pub declaration: Seen<Declaration>,
-    pub daemon: Seen<Daemon>,
+    pub daemon: First,
     /// Shows the tunnels: the daemon's, or this process's own look.
     pub status: Box<dyn FnOnce() -> anyhow::Result<StatusView> + Send>,
     /// Those to probe; none: all, as many as are probed at once.
@@ -119,14 +121,16 @@ pub fn gather(order: Order) -> Facts {
         release: machine::release(),
         gre: deadline.soon(machine::gre),
         declaration,
-        daemon,
         status,
         host,
+        forward: deadline.soon(filters::forward),
         managers: deadline.soon(managers::running),
         clock: machine::clock(),
         store,
         inventory,
         trials,
+        // The last: it may wait.
+        daemon: daemon.settled(deadline),
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::super::facts::{Asked, Host, Seen, Size, Trial, Trials};
 use super::{Deadline, sentence};
 use crate::api::dto::{TunnelState, TunnelView};
-use crate::model::{Counters, LinkKind, Method, Outcome, Target};
+use crate::model::{Counters, Link, LinkKind, Method, Outcome, Target};
 use crate::netlink::Netlink;
 use crate::probe::engine::{Engine, Options};
 use crate::probe::largest::{self, Ear, Largest, Way};
@@ -45,8 +45,8 @@ struct Subject {
     inside: Target,
     own: Target,
     plain: Option<(Ipv4Addr, Target)>,
-    /// Bytes of a full packet, outer headers and all.
-    wanted: Option<u32>,
+    /// Bytes of a full packet, outer headers and all; or why there is no such size to try.
+    wanted: Seen<u32>,
 }
 
 /// Tries all tunnels that are up, as many as are probed at once.
@@ -80,9 +80,18 @@ fn subject(tunnel: &TunnelView, host: &Host) -> Option<Subject> {
     let own = Target { source: Some(local), ..Target::to(remote) };
     let source = observed.paths.get(&remote).and_then(|path| path.source).filter(|source| *source != local);
     let plain = source.map(|source| (source, Target { source: Some(source), ..Target::to(remote) }));
-    let wanted = tunnel.mtu.map(|mtu| mtu + tunnel.overhead);
+    let wanted = wanted(tunnel, link);
     let (name, link, index) = (tunnel.name.clone(), tunnel.link.clone(), link.index);
     Some(Subject { name, link, index, local, remote, inside, own, plain, wanted })
+}
+
+/// What is not sent with DF is cut into pieces where it does not fit, and no trial with DF tells of it.
+fn wanted(tunnel: &TunnelView, link: &Link) -> Seen<u32> {
+    if link.gre().is_some_and(|gre| !gre.pmtudisc) {
+        return Err("it has pmtudisc = false: its packets may be fragmented on the way".to_owned());
+    }
+    let full = tunnel.mtu.map(|mtu| mtu + tunnel.overhead);
+    full.ok_or_else(|| "its MTU is not known".to_owned())
 }
 
 fn tried(subjects: &[Subject], port: u16) -> Seen<BTreeMap<String, Seen<Trial>>> {
@@ -104,7 +113,8 @@ fn tried(subjects: &[Subject], port: u16) -> Seen<BTreeMap<String, Seen<Trial>>>
             own: of(&subject.own),
             plain: subject.plain.as_ref().map(|(source, target)| (*source, of(target))),
             counters: (counters(&before), counters(&after)),
-            said: said.get(&subject.remote).cloned().unwrap_or_default(),
+            // Several tunnels may lead to one remote, and only one of them be refused.
+            said: said.get(&(subject.local, subject.remote)).cloned().unwrap_or_default(),
             size: None,
         }
     };
@@ -158,9 +168,14 @@ fn count(asked: &mut BTreeMap<Target, Asked>, report: Report) {
 fn sizes(trials: &mut [(&Subject, Trial)]) {
     std::thread::scope(|scope| {
         for (subject, trial) in trials {
-            let Some(wanted) = subject.wanted.filter(|_| trial.own.answered > 0) else { continue };
-            let way = Way { to: subject.remote, source: subject.local, wanted };
-            scope.spawn(move || trial.size = Some(size(&way)));
+            match &subject.wanted {
+                Err(why) => trial.size = Some(Err(why.clone())),
+                Ok(wanted) if trial.own.answered > 0 => {
+                    let way = Way { to: subject.remote, source: subject.local, wanted: *wanted };
+                    scope.spawn(move || trial.size = Some(size(&way)));
+                }
+                Ok(_) => {}
+            }
         }
     });
 }
@@ -169,4 +184,30 @@ fn size(way: &Way) -> Seen<Size> {
     let Largest { passed, told, own } = largest::largest(way, ROUND).map_err(sentence)?;
     let nobody = || format!("{} answers no ICMP echo from {}", way.to, way.source);
     Ok(Size { wanted: way.wanted, passed: passed.ok_or_else(nobody)?, told, own })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Gre, Tuple};
+
+    #[test]
+    fn only_what_may_not_be_fragmented_is_tried_for_its_size() {
+        let tuple = Tuple { local: [198, 51, 100, 8].into(), remote: [203, 0, 113, 1].into(), key: None };
+        let link = |pmtudisc| Link {
+            index: 7,
+            name: "gh-ams".to_owned(),
+            kind: LinkKind::Gre(Gre { pmtudisc, ..Gre::new(tuple) }),
+            mtu: 1476,
+            group: 0,
+            up: true,
+            multicast: false,
+            master: None,
+            addrgen_none: true,
+        };
+        let tunnel = TunnelView { mtu: Some(1476), overhead: 24, ..crate::api::tests::tunnel("ams") };
+        assert_eq!(wanted(&tunnel, &link(true)), Ok(1500));
+        assert!(wanted(&tunnel, &link(false)).unwrap_err().contains("pmtudisc = false"));
+        assert!(wanted(&TunnelView { mtu: None, ..tunnel }, &link(true)).is_err());
+    }
 }
