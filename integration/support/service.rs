@@ -6,7 +6,9 @@
 
 use super::host::Host;
 use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::kill;
 use nix::unistd::Pid;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -54,6 +56,8 @@ pub struct Service {
     unit: String,
     log: PathBuf,
     pid: Pid,
+    /// It was seen to have ended: there is nothing to be stopped.
+    over: Cell<bool>,
 }
 
 impl Service {
@@ -62,7 +66,7 @@ impl Service {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let unit = format!("greyhound-{}.service", COUNT.fetch_add(1, Ordering::Relaxed));
         // Before its files: what fails half-way leaves nothing behind.
-        let mut made = Self { unit, log: order.log.clone(), pid: Pid::from_raw(0) };
+        let mut made = Self { unit, log: order.log.clone(), pid: Pid::from_raw(0), over: Cell::new(false) };
         let drop_ins = made.file().with_extension("service.d");
         fs::create_dir_all(&drop_ins)?;
         fs::write(made.file(), SHIPPED)?;
@@ -110,6 +114,10 @@ impl Service {
     /// How it ended by itself; an error when it has not in time.
     pub fn ended(&self, within: Duration) -> Result<ExitStatus> {
         let begun = Instant::now();
+        // Asking systemd takes long on a busy machine: first the process is gone.
+        while kill(self.pid, None).is_ok() && begun.elapsed() < within {
+            std::thread::sleep(PAUSE);
+        }
         while self.runs()? {
             ensure!(begun.elapsed() < within, "{} did not end within {within:?}", self.unit);
             std::thread::sleep(PAUSE);
@@ -124,6 +132,7 @@ impl Service {
     fn status(&self) -> Result<ExitStatus> {
         let all = self.properties()?;
         let number: i32 = all["ExecMainStatus"].parse()?;
+        self.over.set(true);
         // As wait(2) has it: the status in the second byte, or the signal in the first.
         Ok(ExitStatus::from_raw(if all["ExecMainCode"] == CLD_EXITED { number << 8 } else { number }))
     }
@@ -156,9 +165,10 @@ pub fn properties(unit: &str) -> Result<BTreeMap<String, String>> {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        let _ = Command::new("systemctl").args(["kill", "--signal=KILL", &self.unit]).output();
-        let _ = Command::new("systemctl").args(["stop", &self.unit]).output();
-        let _ = Command::new("systemctl").args(["reset-failed", &self.unit]).output();
+        if !self.over.get() {
+            let _ = Command::new("systemctl").args(["kill", "--signal=KILL", &self.unit]).output();
+            let _ = Command::new("systemctl").args(["stop", &self.unit]).output();
+        }
         let _ = fs::remove_dir_all(self.file().with_extension("service.d"));
         let _ = fs::remove_file(self.file());
     }
