@@ -62,7 +62,7 @@ const NAMES: [(&str, &str); 14] = [
 ];
 
 /// Commands that end otherwise than with 0 here, how, and why that is right.
-const OTHERWISE: [(&str, i32, &str); 9] = [
+const OTHERWISE: [(&str, i32, &str); 10] = [
     ("curl -s localhost:9090", 7, "no Prometheus runs on this host"),
     ("| grep -E 'Main process exited", 1, "nothing of that happened"),
     ("| grep -i", 1, "nothing of that happened"),
@@ -70,6 +70,7 @@ const OTHERWISE: [(&str, i32, &str); 9] = [
     ("| grep move", 1, "nothing was moved"),
     ("greyhound check greyhound.toml", 3, "the page shows what a mistake looks like"),
     ("greyhound daemon", 1, "one runs"),
+    ("greyhound tunnel move", 1, "a session's tunnel has one termination"),
     ("greyhound store restore", 1, "a daemon runs"),
     ("systemctl status", 3, "the page begins with one that does not run"),
 ];
@@ -201,7 +202,10 @@ pub fn type_those_of_the_service(host: &Host) -> Result<()> {
 }
 
 fn every_command_of_the_pages_is_run(world: &World) -> Result<()> {
-    let fleet = Fleet::build(world, "local = \"auto\"\n[metrics]\nlisten = \"127.0.0.1:9862\"")?;
+    let fleet = Fleet::build(
+        world,
+        "local = \"auto\"\n[metrics]\nlisten = \"127.0.0.1:9862\"\n[filter]\nenable = true",
+    )?;
     let _daemons = fleet.start()?;
     fleet.client.ends(0, "connect unicast")?;
     eventually(AGREED, || ping(&fleet.client.host, BEHIND))?;
