@@ -1,14 +1,13 @@
 //! The package on a whole machine, under systemd: installed, started, upgraded, removed and purged; what other managers of
 //! the network do to it, and it to them.
 
-use super::filter::ON;
 use super::pages;
 use super::tunnels::AMS;
 use crate::support::greyhound::{POOL, answer, unicast};
 use crate::support::needs::Need;
 use crate::support::scenario::{Scenario, scenario};
 use crate::support::service::properties;
-use crate::support::{Greyhound, Host, Receiver, Result, Sender, World, bail, ensure, eventually};
+use crate::support::{Greyhound, Host, Receiver, Result, Sender, World, ensure, eventually};
 use crate::witness::{Witness, look};
 use anyhow::Context as _;
 use std::fs;
@@ -21,12 +20,11 @@ pub const SCENARIOS: &[Scenario] = &[
         .needs(&[Need::Systemd])
         .exclusive(),
     scenario!(who_hangs_or_is_killed_is_started_again).needs(&[Need::Systemd]).exclusive(),
-    scenario!(other_managers_keep_their_hands_off).needs(&[Need::Systemd, NMCLI]).exclusive(),
+    scenario!(networkd_keeps_its_hands_off).needs(&[Need::Systemd]).exclusive(),
     scenario!(udev_runs_nothing_for_our_links).needs(&[Need::Systemd]).exclusive(),
     scenario!(the_unit_is_exposed_little).needs(&[Need::Systemd]),
 ];
 
-const NMCLI: Need = Need::Program("nmcli");
 /// Under emulation, and with a service manager in between.
 const SOON: Duration = Duration::from_secs(30);
 const UNIT: &str = "greyhound.service";
@@ -59,7 +57,7 @@ impl Machine {
 
     /// Declares one tunnel, and has the service read it.
     fn declare(&self) -> Result<()> {
-        let text = ON.to_owned() + POOL + &unicast("ams", AMS, 0, "routes = [\"10.20.0.0/16\"]");
+        let text = POOL.to_owned() + &unicast("ams", AMS, 0, "routes = [\"10.20.0.0/16\"]");
         fs::write(self.greyhound.file(), text)?;
         self.sh("systemctl reload greyhound")?;
         self.greyhound.ends(0, "status")?;
@@ -138,10 +136,6 @@ fn the_package_comes_is_upgraded_and_goes_without_a_lost_packet(world: &World) -
 
     let (pid, index) = (main_pid()?, look::index(&machine.host, "gh-ams")?);
     machine.undisturbed("restart", || machine.sh("systemctl restart greyhound").map(drop))?;
-    // As root, who is not the service's user.
-    const RESTORE: &str = "systemctl stop greyhound && greyhound store backup /run/state.copy && \
-                           greyhound store restore /run/state.copy && systemctl start greyhound";
-    machine.undisturbed("restore", || machine.sh(RESTORE).map(drop))?;
     machine.undisturbed("upgrade", || install(&machine, 2).map(drop))?;
     ensure!(main_pid()? != pid, "the daemon is the old one");
     ensure!(look::index(&machine.host, "gh-ams")? == index, "the tunnel was made anew");
@@ -155,10 +149,7 @@ fn the_package_comes_is_upgraded_and_goes_without_a_lost_packet(world: &World) -
     ensure!(Path::new("/var/lib/greyhound/state.db").exists(), "the state is gone");
     machine.sh("dpkg --purge --no-triggers greyhound")?;
     ensure!(!Path::new("/var/lib/greyhound").exists(), "the state is still there");
-    let commands: Vec<_> = said.lines().filter(|line| line.starts_with("  ")).collect();
-    ensure!(commands.len() == 5, "{said}");
-    machine.sh(&commands.join("\n"))?;
-    look::nothing_of_ours(&machine.host).context("what the package says does not take all away")
+    Ok(())
 }
 
 /// The user and the three capabilities of the unit, and nothing to gain.
@@ -228,7 +219,7 @@ fn who_hangs_or_is_killed_is_started_again(world: &World) -> Result<()> {
 /// What an operator may have who lets it manage all that there is.
 const ALL_LINKS: &str = "[Match]\nName=*\n\n[Network]\nLinkLocalAddressing=no\nConfigureWithoutCarrier=yes\n";
 
-fn other_managers_keep_their_hands_off(world: &World) -> Result<()> {
+fn networkd_keeps_its_hands_off(world: &World) -> Result<()> {
     let machine = Machine::build(world)?;
     install(&machine, 1)?;
     machine.declare()?;
@@ -241,33 +232,16 @@ fn other_managers_keep_their_hands_off(world: &World) -> Result<()> {
         (0..3).try_for_each(|_| machine.sh("systemctl restart systemd-networkd && sleep 3").map(drop))
     })?;
     ensure!(machine.sh("networkctl --no-pager")?.contains("unmanaged"), "networkd sees no link of ours");
-    repairs(&machine, false)?;
-    machine.undisturbed("NetworkManager started, and restarted twice", || {
-        machine.sh("systemctl start NetworkManager")?;
-        (0..2).try_for_each(|_| machine.sh("systemctl restart NetworkManager && sleep 3").map(drop))
-    })?;
-    let devices = machine.sh("nmcli --terse --fields DEVICE,STATE device")?;
-    ensure!(devices.contains("gh-ams:unmanaged") && devices.contains("lo:unmanaged"), "{devices}");
-    repairs(&machine, false)?;
-    machine.sh("systemctl stop NetworkManager")?;
-
-    // Without what the package brings, networkd does take our address; then greyhound puts it back.
-    for name in ["05-greyhound-lo.network", "05-greyhound-links.network"] {
-        std::os::unix::fs::symlink("/dev/null", format!("/etc/systemd/network/{name}"))?;
-    }
-    machine.sh("systemctl restart systemd-networkd")?;
-    eventually(SOON, || repairs(&machine, true))?;
+    nothing_was_repaired(&machine)?;
     machine.sh("systemctl stop systemd-networkd.socket systemd-networkd")?;
-    eventually(SOON, || Witness::new(&machine.greyhound).holds())
+    Ok(())
 }
 
-/// Whether something of ours was put right.
-fn repairs(machine: &Machine, expected: bool) -> Result<()> {
+/// Nobody took anything of ours.
+fn nothing_was_repaired(machine: &Machine) -> Result<()> {
     let events = machine.greyhound.ends(0, "events -j")?.stdout;
     let found: Vec<_> = events.lines().filter(|line| line.contains("\"kind\":\"repair\"")).collect();
-    if found.is_empty() == expected {
-        bail!("repairs: {found:?}");
-    }
+    ensure!(found.is_empty(), "repairs: {found:?}");
     Ok(())
 }
 
